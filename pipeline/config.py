@@ -19,10 +19,18 @@ from pydantic import (
     model_validator,
 )
 
+
+def _as_name(value: object) -> object:
+    """Normalise names; a whole number that was meant as a name (class 7) is one."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+
+
 Name: TypeAlias = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    BeforeValidator(lambda v: unicodedata.normalize("NFC", v) if isinstance(v, str) else v),
+    BeforeValidator(_as_name),
 ]
 Unit: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Colour: TypeAlias = tuple[
@@ -84,7 +92,6 @@ class ModelsConfig(Section):
 
     directory: Path | None = Field(
         default=None,
-        strict=False,
         description="Folder with weights; default AUTOLABEL_MODELS_DIR, else ~/.cache/autolabel.",
     )
     offline: bool = Field(
@@ -158,7 +165,7 @@ class EasyOcrConfig(Section):
         description="Name in models.lock, or a directory with detector and recogniser.",
     )
     languages: tuple[Name, ...] = Field(
-        default=("en",), min_length=1, strict=False, description="EasyOCR language codes."
+        default=("en",), min_length=1, description="EasyOCR language codes."
     )
     min_score: Unit = Field(default=0.05, description="Floor on the recogniser's confidence.")
 
@@ -203,11 +210,10 @@ class ClassConfig(Section):
 
     name: Name = Field(description="Name in the COCO categories.")
     synonyms: tuple[Name, ...] = Field(
-        default=(), strict=False, description="Further words that go into the templates."
+        default=(), description="Further words that go into the templates."
     )
     prompts: tuple[Name, ...] = Field(
         default=(),
-        strict=False,
         description="Whole prompts, used as they are, beside the templates.",
     )
     supercategory: str = Field(default="", description="COCO supercategory.")
@@ -284,17 +290,15 @@ class PolicyConfig(Section):
     """How findings become labels. No change here runs a model on any image."""
 
     classes: tuple[ClassConfig, ...] = Field(
-        default=(), strict=False, description="The vocabulary, in the order of category ids."
+        default=(), description="The vocabulary, in the order of category ids."
     )
     templates: tuple[Name, ...] = Field(
         default=("a photo of a {}.",),
         min_length=1,
-        strict=False,
         description="Prompt templates; {} stands for the class name or a synonym.",
     )
     background: tuple[Name, ...] = Field(
         default=("background", "nothing", "texture"),
-        strict=False,
         description="Prompts of what is not a class; regions closer to these get no name.",
     )
     tags: TagPolicy = Field(default=TagPolicy(), description="Tags of whole images.")
@@ -322,10 +326,10 @@ class RunConfig(Section):
 
     name: Name = Field(description="Name of the job, shown in reports and datasets.")
     images: tuple[Path, ...] = Field(
-        min_length=1, strict=False, description="Folders with images, relative to the run file."
+        min_length=1, description="Folders with images, relative to the run file."
     )
     workspace: Path = Field(
-        strict=False, description="Folder for findings and results, never inside an image folder."
+        description="Folder for findings and results, never inside an image folder."
     )
     input: InputConfig = Field(default=InputConfig(), description="Files to pixels.")
     models: ModelsConfig = Field(default=ModelsConfig(), description="Weights.")
