@@ -1,4 +1,7 @@
-"""Findings ⇄ Arrow rows, one codec per stage. Numbers come back bit for bit."""
+"""Findings ⇄ Arrow rows, one codec per stage. Numbers come back bit for bit.
+
+Vectors are stored as raw little-endian float32: a list column costs a Python object per number.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,14 @@ class Codec(Protocol, Generic[FindingT]):
         """Give the finding back as it was."""
 
 
+def _to_bytes(array: NDArray[np.float32]) -> bytes:
+    return array.astype("<f4").tobytes()
+
+
+def _from_bytes(data: bytes) -> Vector:
+    return np.frombuffer(data, "<f4").astype(np.float32)
+
+
 class DecodeCodec:
     """ImageInfo, or why there is none."""
 
@@ -100,15 +111,15 @@ class DecodeCodec:
 class VectorCodec:
     """One unit vector per image."""
 
-    schema = pa.schema([("vector", pa.list_(pa.float32()))])
+    schema = pa.schema([("vector", pa.binary())])
 
     def to_row(self, finding: Vector) -> Row:
         """Lay the vector out."""
-        return {"vector": finding}
+        return {"vector": _to_bytes(finding)}
 
     def from_row(self, row: Row) -> Vector:
         """Give the vector back, (D,) float32."""
-        return np.asarray(row["vector"], dtype=np.float32)
+        return _from_bytes(row["vector"])
 
 
 _REGION = pa.struct(
@@ -170,8 +181,8 @@ class RegionVectorsCodec:
     schema = pa.schema(
         [
             ("n", pa.int32()),
-            ("cropped", pa.list_(pa.float32())),
-            ("masked", pa.list_(pa.float32())),
+            ("cropped", pa.binary()),
+            ("masked", pa.binary()),
         ]
     )
 
@@ -179,14 +190,14 @@ class RegionVectorsCodec:
         """Lay the two matrices out."""
         return {
             "n": len(finding.cropped),
-            "cropped": finding.cropped.ravel(),
-            "masked": finding.masked.ravel(),
+            "cropped": _to_bytes(finding.cropped),
+            "masked": _to_bytes(finding.masked),
         }
 
     def from_row(self, row: Row) -> RegionVectors:
         """Give the two (N, D) matrices back."""
         n = row["n"]
-        cropped, masked = (np.asarray(row[key], np.float32) for key in ("cropped", "masked"))
+        cropped, masked = _from_bytes(row["cropped"]), _from_bytes(row["masked"])
         width = len(cropped) // n if n else 0
         return RegionVectors(cropped.reshape(n, width), masked.reshape(n, width))
 
@@ -226,7 +237,7 @@ class PromptCodec:
     schema = pa.schema(
         [
             ("prompt", pa.string()),
-            ("vector", pa.list_(pa.float32())),
+            ("vector", pa.binary()),
             ("logit_scale", pa.float64()),
             ("logit_bias", pa.float64()),
         ]
@@ -234,11 +245,16 @@ class PromptCodec:
 
     def to_row(self, finding: PromptVector) -> Row:
         """Lay the prompt out."""
-        return {name: getattr(finding, name) for name in self.schema.names}
+        return {
+            "prompt": finding.prompt,
+            "vector": _to_bytes(finding.vector),
+            "logit_scale": finding.logit_scale,
+            "logit_bias": finding.logit_bias,
+        }
 
     def from_row(self, row: Row) -> PromptVector:
         """Give the prompt back."""
-        vector = np.asarray(row["vector"], dtype=np.float32)
+        vector = _from_bytes(row["vector"])
         return PromptVector(row["prompt"], vector, row["logit_scale"], row["logit_bias"])
 
 

