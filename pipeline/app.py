@@ -19,9 +19,10 @@ from filelock import FileLock, Timeout
 
 from pipeline.assemble import Assembly, assemble
 from pipeline.coco import CocoWriter, categories
+from pipeline.config import ClassConfig
 from pipeline.decoding import DecoderPool
 from pipeline.errors import WorkspaceError, WorkspaceLockedError
-from pipeline.fuse import Vocabulary
+from pipeline.fuse import UNNAMED, Vocabulary, names_masks
 from pipeline.infer import (
     Engines,
     InferReport,
@@ -32,7 +33,7 @@ from pipeline.infer import (
     plan_stages,
 )
 from pipeline.manifest import Manifest, collect
-from pipeline.prompts import prompt_vectors
+from pipeline.prompts import embed_prompts
 from pipeline.records import JsonObject, Quarantined, StageName
 from pipeline.runfile import RunFile
 from pipeline.scan import scan
@@ -136,8 +137,8 @@ def label(run: RunFile, listener: Listener = SILENT) -> RunResult:
         engines = Engines(run)
         load_seconds = _load(planned, engines, listener)
         report = _infer(run, manifest, stages, engines, listener)
-        prompts = prompt_vectors(run.config.policy, stages, store, engines)
-        vocabulary = Vocabulary.build(run.config.policy, prompts)
+        prompts = embed_prompts(run.config.policy, stages, store, engines)
+        vocabulary = Vocabulary.build(run.config.policy, prompts.vectors)
         parts = Assembly(manifest, stages, report.failures, run.config.policy, vocabulary)
         with RunFolder(run.config.workspace) as folder:
             tally = _write_labels(run, parts, folder, listener)
@@ -149,6 +150,7 @@ def label(run: RunFile, listener: Listener = SILENT) -> RunResult:
                 stages,
                 planned,
                 report,
+                prompts,
                 load_seconds,
                 seconds,
             )
@@ -231,8 +233,7 @@ def _write_labels(run: RunFile, parts: Assembly, folder: RunFolder, listener: Li
     tally = Tally()
     with ExitStack() as stack:
         info = {"description": run.config.name, "version": version("autolabel-pipeline")}
-        wanted = categories(run.config.policy.classes)
-        coco = stack.enter_context(CocoWriter(folder.path / LABELS, wanted, info))
+        coco = stack.enter_context(CocoWriter(folder.path / LABELS, _categories(run), info))
         manifest = stack.enter_context(folder.lines(MANIFEST))
         quarantine = stack.enter_context(folder.lines(QUARANTINE))
         for item in chain(parts.manifest.quarantined, assemble(parts)):
@@ -245,6 +246,15 @@ def _write_labels(run: RunFile, parts: Assembly, folder: RunFolder, listener: Li
                 coco.add(item, prefixes[item.image.source.root] + item.image.source.path)
                 listener.advance(1)
     return tally
+
+
+def _categories(run: RunFile) -> list[JsonObject]:
+    """Lay out the vocabulary, with a class for masks that nothing can name."""
+    stages, classes = run.config.stages, run.config.policy.classes
+    named = names_masks(run.config.policy, embeds=stages.embed is not None)
+    if stages.segment is not None and not named:
+        classes = (*classes, ClassConfig(name=UNNAMED))
+    return categories(classes)
 
 
 def _prefixes(roots: Sequence[Path]) -> list[str]:

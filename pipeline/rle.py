@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from pipeline.geometry import clip_quad
 from pipeline.records import Bitmap, Box, Mask, Quad
 
 if TYPE_CHECKING:
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 2**32 - 1
 """Most pixels of an image: run lengths and positions are 32 bit in every COCO reader."""
+
+MAX_SIDE = 2**28
+"""Longest side of an image: pycocotools draws polygons on a grid 5 times finer, in 31 bits."""
 
 # The packing of a run length, as in pycocotools' rleToString: six-bit characters from '0' on,
 # five bits of value each, lowest first, and one bit that says whether more follow.
@@ -102,7 +104,7 @@ def from_uncompressed(height: int, width: int, counts: Sequence[int]) -> Mask:
 
     Raises:
         ValueError: A count is negative, or they do not add up to ``height * width``, or that is
-            more pixels than COCO can hold.
+            more than COCO can hold.
     """
     _check_size(height, width)
     # Python's integers cannot overflow; a count that numpy cannot hold fails here.
@@ -134,8 +136,11 @@ def to_uncompressed(mask: Mask) -> list[int]:
 
 
 def _check_size(height: int, width: int) -> None:
-    if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise ValueError(f"size must be >= 1 x 1 and <= {MAX_PIXELS} pixels, got {height}x{width}")
+    if min(height, width) < 1 or max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+        raise ValueError(
+            f"size must be at least 1 x 1, no side over {MAX_SIDE} and no more than {MAX_PIXELS} "
+            f"pixels, got {height} x {width}"
+        )
 
 
 def _joined(runs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -251,8 +256,8 @@ def quad_mask(quad: Quad, width: int, height: int) -> Mask:
 
     Corners outside the image are moved to its border first.
     """
-    flat = [value for point in clip_quad(quad, width, height) for value in (point.x, point.y)]
-    return polygon_mask([flat], width, height)
+    corners = np.clip([(point.x, point.y) for point in quad], 0.0, (width, height))
+    return polygon_mask([corners.ravel().tolist()], width, height)
 
 
 def polygon_mask(rings: Sequence[Sequence[float]], width: int, height: int) -> Mask:

@@ -24,6 +24,8 @@ from pipeline.errors import ConfigError
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _CONSTANTS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
+_CORE: Final = "tag:yaml.org,2002:"
+_TAGS: Final = frozenset({"str", "int", "float", "bool", "null", "map", "seq", "timestamp"})
 _MAX_NODES: Final = 200_000
 
 
@@ -174,6 +176,8 @@ class _Reader:
         if self.n_nodes > _MAX_NODES:
             raise ConfigError(f"{self.path}: more than {_MAX_NODES} values; aliases that multiply?")
         self.lines.setdefault(loc, node.start_mark.line + 1)
+        if str(node.tag).removeprefix(_CORE) not in _TAGS:
+            self._fault(node, f"{'.'.join(loc)}: the tag {node.tag} is not allowed")
         if isinstance(node, MappingNode):
             return self._mapping(node, loc)
         if isinstance(node, SequenceNode):
@@ -192,9 +196,8 @@ class _Reader:
 
     def _scalar(self, node: Node) -> str | bool | float | None:
         text = str(node.value)
-        if node.tag is not None and not str(node.tag).startswith("tag:yaml.org,2002:"):
-            self._fault(node, f"the tag {node.tag} is not allowed here")
-        if not isinstance(node, ScalarNode) or node.style in {"'", '"', "|", ">"}:
+        typed = str(node.tag).removeprefix(_CORE)
+        if not isinstance(node, ScalarNode) or node.style in {"'", '"', "|", ">"} or typed == "str":
             return text
         if text.casefold() in _CONSTANTS and text in {text.lower(), text.title(), text.upper()}:
             return _CONSTANTS[text.casefold()]

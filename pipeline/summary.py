@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pipeline.errors import UnbalancedRunError
 from pipeline.infer import InferReport, OpenStage, StagePlan
+from pipeline.prompts import EmbeddedPrompts
 from pipeline.records import Decision, ImageLabels, JsonObject, Quarantined, StageName
 
 _PACKAGES: Final = (
@@ -69,6 +70,7 @@ class RunFacts:
     Attributes:
         found: Files that scan found.
         planned: What the run was going to ask.
+        prompts: What the text tower was asked.
         load_seconds: Wall time until the models were loaded.
         wall_seconds: Wall time of the whole run so far.
     """
@@ -79,6 +81,7 @@ class RunFacts:
     stages: Mapping[StageName, OpenStage]
     planned: Sequence[StagePlan]
     report: InferReport
+    prompts: EmbeddedPrompts
     load_seconds: float
     wall_seconds: float
 
@@ -98,6 +101,7 @@ def summarise(facts: RunFacts, tally: Tally) -> JsonObject:
         raise UnbalancedRunError(message)
     stages = {plan.stage.value: _stage(facts, plan) for plan in facts.planned}
     model = sum(row["seconds"] for name, row in stages.items() if name != "decode")
+    prompts = {"ran": facts.prompts.new, "seconds": round(facts.prompts.seconds, 3)}
     return {
         "run_id": facts.run_id,
         "name": facts.name,
@@ -110,8 +114,9 @@ def summarise(facts: RunFacts, tally: Tally) -> JsonObject:
         "labels": {kind: _sorted(counts) for kind, counts in sorted(tally.labels.items())},
         "classes": {kind: _sorted(counts) for kind, counts in sorted(tally.classes.items())},
         "stages": stages,
+        "prompts": prompts,
         "load_seconds": round(facts.load_seconds, 3),
-        "model_seconds": round(model, 3),
+        "model_seconds": round(model + facts.prompts.seconds, 3),
         "wall_seconds": round(facts.wall_seconds, 3),
         "versions": {package: version(package) for package in _PACKAGES},
     }

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pipeline.errors import OutOfMemoryError
+from pipeline.errors import EngineError, OutOfMemoryError
 from pipeline.infer.crops import region_crops
 from pipeline.infer.engines import Engines
 from pipeline.records import (
@@ -52,6 +52,8 @@ def ask(stage: StageName, engines: Engines, asked: Sequence[Asked]) -> list[Any 
     question = QUESTIONS[stage]
     try:
         answers = question(engines, asked)
+        if len(answers) != len(asked):
+            raise EngineError(f"{len(answers)} answers for {len(asked)} images")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001  whatever a model raises ends one image, not the run
         if len(asked) == 1:
             return [_failure(stage, asked[0], error)]

@@ -207,6 +207,11 @@ _SPAN = pa.struct(
 )
 
 
+def _utf8(text: str) -> str:
+    # A reader's decoder may leave half a surrogate pair; Arrow takes whole characters only.
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 class TextsCodec:
     """Text spans of an image, in the reader's order."""
 
@@ -215,7 +220,11 @@ class TextsCodec:
     def to_row(self, finding: Sequence[TextSpan]) -> Row:
         """Lay the spans out."""
         spans = [
-            {"quad": [v for p in s.quad for v in (p.x, p.y)], "text": s.text, "score": s.score}
+            {
+                "quad": [v for p in s.quad for v in (p.x, p.y)],
+                "text": _utf8(s.text),
+                "score": s.score,
+            }
             for s in finding
         ]
         return {"texts": spans}

@@ -1,0 +1,46 @@
+"""``python -m benchmarks [NAME…]``: run benchmarks, print a table, keep the figures as JSON.
+
+overhead  share of a labelling run's wall time that is not model compute, on data/samples
+memory    peak memory of a run over 5,000 small images against 500
+rerun     seconds of a run after a change of policy, against the first run's model seconds
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.memory import measure_memory
+from benchmarks.overhead import measure_overhead
+from benchmarks.rerun import measure_rerun
+
+BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "overhead": measure_overhead,
+    "memory": measure_memory,
+    "rerun": measure_rerun,
+}
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks, all of them if none is named."""
+    unknown = set(names) - set(BENCHMARKS)
+    if unknown:
+        print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+        return 2
+    RESULTS.mkdir(exist_ok=True)
+    for name in names or BENCHMARKS:
+        figures = {"machine": f"{platform.machine()} {platform.system()}", **BENCHMARKS[name]()}
+        (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
+        print(f"\n{name}")
+        for key, value in figures.items():
+            print(f"  {key:<32}{value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

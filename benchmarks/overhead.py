@@ -1,0 +1,39 @@
+"""How much of a run is not model compute."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.runs import DEMO, labelling_run
+
+REPEATS = 3
+
+
+def measure_overhead() -> dict[str, Any]:
+    """Label the samples a few times from nothing, with the embedded models.
+
+    Returns:
+        Medians. ``share`` is the part of wall time outside the engines once models are loaded;
+        ``share_with_loading`` counts imports and loading of models as overhead too.
+    """
+    shares, with_loading, walls = [], [], []
+    for _ in range(REPEATS):
+        with tempfile.TemporaryDirectory() as folder:
+            summary = labelling_run(DEMO, Path(folder) / "ws")
+        wall, load, model = (
+            summary[key] for key in ("wall_seconds", "load_seconds", "model_seconds")
+        )
+        shares.append(1 - model / (wall - load))
+        with_loading.append(1 - model / wall)
+        walls.append(wall)
+    return {
+        "images": summary["images"],
+        "wall_seconds": round(statistics.median(walls), 2),
+        "model_seconds": summary["model_seconds"],
+        "share": round(statistics.median(shares), 3),
+        "share_range": [round(min(shares), 3), round(max(shares), 3)],
+        "share_with_loading": round(statistics.median(with_loading), 3),
+    }

@@ -1,0 +1,1 @@
+"""Samples, tiny models and the scripts that made them; not part of the installed package."""

@@ -1,0 +1,1 @@
+"""Thin Prefect flows over pipeline (see the issue on schedules)."""

@@ -1,0 +1,159 @@
+"""CLIP and its relatives through open_clip: image and text vectors in one space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import open_clip  # noqa: TID253
+import torch  # noqa: TID253
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor  # noqa: TID253
+
+from pipeline.engines.base import EngineInfo
+from pipeline.engines.batching import run_in_chunks
+from pipeline.engines.devices import Device, Precision, autocast, free_memory
+from pipeline.engines.quiet import quiet
+from pipeline.errors import WeightsError
+from pipeline.records import RgbImage, Vectors
+from pipeline.weights import ModelFiles
+
+TEXT_BATCH: Final = 16
+
+MAX_ASPECT: Final = 16
+"""Longer images are cut around their middle first: transforms that scale the short side to the
+model's would blow a 20000x2 image up to 2,240,000x224. What is cut is never seen by a model that
+crops the centre."""
+
+
+class OpenClipEmbedder:
+    """A CLIP model from a folder with ``open_clip_config.json`` and weights.
+
+    Every forward pass has the same shape, short batches are filled up: matrix products round
+    differently at other batch sizes (2e-6), while a row of a fixed shape has the same bits whatever
+    the other rows are. So a resumed run gives the bytes of an undisturbed one.
+
+    Args:
+        files: The checked folder.
+        batch_size: Images in one forward pass.
+        device: Where the model lives.
+        precision: bf16 runs under autocast; vectors are always normalised in fp32.
+
+    Raises:
+        WeightsError: The folder's files are no model that open_clip can load.
+    """
+
+    def __init__(
+        self, files: ModelFiles, batch_size: int, device: Device, precision: Precision
+    ) -> None:
+        self.info = EngineInfo("open_clip", files.name, files.digest, device, precision)
+        self._device, self._precision = device, precision
+        self._batch_size, self._text_batch = batch_size, TEXT_BATCH
+        self._model, self._transform = _load(files, device)
+        self._tokenize = _tokenizer(files)
+        bias = getattr(self._model, "logit_bias", None)
+        self.logit_scale = float(self._model.logit_scale.detach().exp())
+        self.logit_bias = None if bias is None else float(bias.detach())
+        cut = open_clip.get_model_preprocess_cfg(self._model).get("resize_mode") != "squash"
+        self._cut_elongated = cut
+
+    def embed_images(self, images: Sequence[RgbImage]) -> Vectors:
+        """Embed images; row i belongs to image i, (N, D), unit length.
+
+        A row of NaN stays one: whoever asks must look.
+
+        Raises:
+            OutOfMemoryError: A single image does not fit.
+        """
+        rows, self._batch_size = run_in_chunks(
+            images, self._batch_size, self._image_rows, self._free
+        )
+        return self._matrix(rows)
+
+    def embed_texts(self, prompts: Sequence[str]) -> Vectors:
+        """Embed prompts; row i belongs to prompt i, (N, D), unit length.
+
+        Prompts longer than the model's context are cut, as open_clip does.
+
+        Raises:
+            OutOfMemoryError: A single prompt does not fit.
+        """
+        rows, self._text_batch = run_in_chunks(
+            prompts, self._text_batch, self._text_rows, self._free
+        )
+        return self._matrix(rows)
+
+    def _image_rows(self, images: Sequence[RgbImage], size: int) -> list[NDArray[np.float32]]:
+        pixels = torch.stack([self._transform(self._picture(image)) for image in images])
+        with torch.inference_mode(), autocast(self._device, self._precision):
+            vectors = self._model.encode_image(_filled(pixels, size).to(self._device))
+        return _unit_rows(vectors, len(images))
+
+    def _text_rows(self, prompts: Sequence[str], size: int) -> list[NDArray[np.float32]]:
+        tokens = self._tokenize(list(prompts))
+        with torch.inference_mode(), autocast(self._device, self._precision):
+            vectors = self._model.encode_text(_filled(tokens, size).to(self._device))
+        return _unit_rows(vectors, len(prompts))
+
+    def _picture(self, image: RgbImage) -> Image.Image:
+        return Image.fromarray(middle(image) if self._cut_elongated else image)
+
+    def _matrix(self, rows: list[NDArray[np.float32]]) -> Vectors:
+        if rows:
+            return np.stack(rows)
+        return np.zeros((0, self.dimensions), np.float32)
+
+    @property
+    def dimensions(self) -> int:
+        """Length of the vectors."""
+        projection = getattr(self._model, "text_projection", None)
+        if isinstance(projection, Tensor):
+            return int(projection.shape[-1])
+        return int(self._text_rows([""], 1)[0].shape[0])
+
+    def _free(self) -> None:
+        free_memory(self._device)
+
+
+def middle(image: RgbImage) -> RgbImage:
+    """Cut an image that is longer than 16 times its short side down to that, around its middle."""
+    limit = MAX_ASPECT * min(image.shape[:2])
+    height, width = image.shape[:2]
+    top, left = max(0, height - limit) // 2, max(0, width - limit) // 2
+    return np.ascontiguousarray(image[top : height - top, left : width - left])
+
+
+def _load(files: ModelFiles, device: Device) -> tuple[Any, Any]:
+    # The folder's own name for everything: a tag would let the library look for weights elsewhere.
+    try:
+        with quiet():
+            model, _, transform = open_clip.create_model_and_transforms(
+                f"local-dir:{files.folder}", device=device, require_pretrained=True
+            )
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"open_clip cannot load {files.folder}: {error}\n"
+            "  expected: open_clip_config.json and matching weights, as `autolabel models pull` "
+            "writes them"
+        ) from error
+    return model.eval(), transform
+
+
+def _tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401  open_clip is untyped
+    own = [file.path for file in files.files if file.path.name.endswith(".txt.gz")]
+    # open_clip takes a relative path from the configuration as relative to wherever we run.
+    options = {"bpe_path": str(own[0])} if own else {}
+    with quiet():
+        return open_clip.get_tokenizer(f"local-dir:{files.folder}", **options)
+
+
+def _filled(batch: Tensor, size: int) -> Tensor:
+    missing = size - len(batch)
+    return torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])]) if missing else batch
+
+
+def _unit_rows(vectors: Tensor, n: int) -> list[NDArray[np.float32]]:
+    unit = torch.nn.functional.normalize(vectors[:n].float(), dim=-1)
+    return list(unit.cpu().numpy())

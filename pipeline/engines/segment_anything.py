@@ -1,0 +1,167 @@
+"""Class-less masks of everything in an image, through Segment Anything's own mask generator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch  # noqa: TID253
+from segment_anything import SamAutomaticMaskGenerator, sam_model_registry  # noqa: TID253
+from torch import Tensor  # noqa: TID253
+
+from pipeline import rle
+from pipeline.config import SegmentAnythingConfig
+from pipeline.engines.base import EngineInfo
+from pipeline.engines.batching import shrinking
+from pipeline.engines.checkpoints import fill, load_state
+from pipeline.engines.devices import Device, Precision, autocast, free_memory
+from pipeline.engines.quiet import quiet
+from pipeline.engines.tiny import build_tiny_sam
+from pipeline.errors import ImageRejectedError, WeightsError
+from pipeline.records import Point, Reason, Region, RgbImage
+from pipeline.weights import ModelFiles
+
+TINY_CONFIG: Final = "sam_config.json"
+
+_ARCHITECTURES: Final = ("vit_b", "vit_l", "vit_h")
+
+_LOGIT_BYTES: Final = 2**30
+"""Bytes of full-size mask logits at a time. The package scales the masks of all prompts of a batch
+to the image's size: 64 prompts would take 1.6 GB at 1080p and 61 GB at 80 megapixels."""
+
+_BYTES_PER_PROMPT_AND_PIXEL: Final = 3 * 4
+"""Three masks per prompt, fp32."""
+
+
+class SamSegmenter:
+    """A Segment Anything model and the one mask generator that is kept for it.
+
+    Images are answered one at a time. Scores are clipped to 0..1: the model's estimate of an IoU
+    can come out slightly above 1.
+
+    Args:
+        files: The checked folder: a ``.pth`` with vit_b, vit_l or vit_h in its name, or
+            ``sam_config.json`` and safetensors.
+        config: Settings of the mask generator.
+        device: Where the model lives.
+        precision: bf16 is for the image encoder; masks are decoded in fp32.
+
+    Raises:
+        WeightsError: The files are no Segment Anything model.
+    """
+
+    def __init__(
+        self, files: ModelFiles, config: SegmentAnythingConfig, device: Device, precision: Precision
+    ) -> None:
+        self.info = EngineInfo("segment_anything", files.name, files.digest, device, precision)
+        self._points_per_batch = config.points_per_batch
+        self._device = device
+        model = _load(files).to(device).eval()
+        _encode_in(model, device, precision)
+        settings = config.model_dump(exclude={"engine", "model"})
+        self._generator = SamAutomaticMaskGenerator(
+            model, **settings, output_mode="uncompressed_rle"
+        )
+        _watch_for_nan(self._generator)
+
+    def segment(self, images: Sequence[RgbImage]) -> list[tuple[Region, ...]]:
+        """Find regions; per image best predicted IoU first, none of them empty.
+
+        Raises:
+            ImageRejectedError: The model answered with NaN.
+            OutOfMemoryError: Not even one prompt at a time fits.
+        """
+        return [self._regions(image) for image in images]
+
+    def _regions(self, image: RgbImage) -> tuple[Region, ...]:
+        # From the image's size alone, so that an image's answer never depends on another's.
+        fits = _LOGIT_BYTES // (_BYTES_PER_PROMPT_AND_PIXEL * image.shape[0] * image.shape[1])
+        size = max(1, min(self._points_per_batch, fits))
+        records, used = shrinking(
+            size, partial(self._generate, image), partial(free_memory, self._device)
+        )
+        if used < size:
+            self._points_per_batch = used
+        found = [region for region in map(_region, records) if region is not None]
+        return tuple(sorted(found, key=_best_first))
+
+    def _generate(self, image: RgbImage, points_per_batch: int) -> list[dict[str, Any]]:
+        self._generator.points_per_batch = points_per_batch
+        with torch.inference_mode(), quiet():
+            records: list[dict[str, Any]] = self._generator.generate(image)
+        return records
+
+
+def _best_first(region: Region) -> tuple[float, float, float, float, str]:
+    point = region.point
+    return -region.predicted_iou, -region.stability, point.y, point.x, region.mask.counts
+
+
+def _region(record: dict[str, Any]) -> Region | None:
+    runs = record["segmentation"]
+    height, width = runs["size"]
+    mask = rle.from_uncompressed(height, width, runs["counts"])
+    box = rle.tight_box(mask)
+    if box is None:
+        return None
+    iou, stability = np.clip([record["predicted_iou"], record["stability_score"]], 0.0, 1.0)
+    x, y = record["point_coords"][0]
+    area = rle.area(mask)
+    return Region(mask, box, area, float(iou), float(stability), Point(float(x), float(y)))
+
+
+def _load(files: ModelFiles) -> Any:  # noqa: ANN401  the package is untyped
+    paths = [file.path for file in files.files]
+    checkpoints = [path for path in paths if path.suffix in {".safetensors", ".pth", ".pt"}]
+    if len(checkpoints) != 1:
+        raise WeightsError(
+            f"{files.folder}: expected one checkpoint (.pth or .safetensors), "
+            f"found {[path.name for path in checkpoints]}"
+        )
+    model = _architecture(files, checkpoints[0])
+    fill(model, load_state(checkpoints[0]), checkpoints[0])
+    return model
+
+
+def _architecture(files: ModelFiles, checkpoint: Path) -> Any:  # noqa: ANN401  untyped
+    own = files.folder / TINY_CONFIG
+    if own.is_file():
+        return build_tiny_sam(json.loads(own.read_text(encoding="utf-8"))["model"])
+    named = [name for name in _ARCHITECTURES if name in checkpoint.name]
+    if len(named) != 1:
+        raise WeightsError(
+            f"{checkpoint}: which architecture? Put one of {', '.join(_ARCHITECTURES)} into the "
+            f"file's name, or {TINY_CONFIG} beside it"
+        )
+    return sam_model_registry[named[0]](checkpoint=None)
+
+
+def _encode_in(model: Any, device: Device, precision: Precision) -> None:  # noqa: ANN401  untyped
+    """Run the image encoder, most of the work, in ``precision``; what follows it needs fp32."""
+    if precision == "fp32":
+        return
+    forward = model.image_encoder.forward
+
+    def encode(image: Tensor) -> Tensor:
+        with autocast(device, precision):
+            features: Tensor = forward(image)
+        return features.float()
+
+    model.image_encoder.forward = encode
+
+
+def _watch_for_nan(generator: Any) -> None:  # noqa: ANN401  untyped
+    """Raise when the model answers with NaN, which the generator would drop without a word."""
+    predict = generator.predictor.predict_torch
+
+    def checked(*args: Any, **options: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
+        masks, scores, logits = predict(*args, **options)
+        if not bool(torch.isfinite(scores).all()):
+            raise ImageRejectedError(Reason.NAN_OUTPUT, "the model's predicted IoU is NaN")
+        return masks, scores, logits
+
+    generator.predictor.predict_torch = checked

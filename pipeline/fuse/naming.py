@@ -1,0 +1,90 @@
+"""What each region shows: its best class, the runner-up, and how much of it is background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.errors import EngineError
+from pipeline.fuse.reasons import rounded
+from pipeline.fuse.vocabulary import Matrix, Vocabulary, softmax
+from pipeline.records import Candidate, Region, RegionVectors
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A region with what the models say of it; nothing is decided yet.
+
+    Attributes:
+        region: The mask.
+        class_name: Best class.
+        score: Its probability, rounded.
+        runner_up: Second best class.
+        background: Probability of all background prompts together, rounded.
+    """
+
+    region: Region
+    class_name: str
+    score: float
+    runner_up: Candidate | None
+    background: float
+
+    @property
+    def is_background(self) -> bool:
+        """Whether the background prompts fit better than any class."""
+        return self.background >= self.score
+
+
+def name_regions(
+    regions: tuple[Region, ...],
+    vectors: RegionVectors,
+    vocabulary: Vocabulary,
+    masked_weight: float,
+) -> list[Named]:
+    """Name regions from what their plain and their masked crops look like.
+
+    A region is one thing, so its classes exclude each other: softmax over the classes and every
+    background prompt. That holds for models trained with a sigmoid too; their bias cancels out.
+
+    The two crops are joined as probabilities, not as vectors or logits. Each then weighs no more
+    than its share, however sure it is: a greyed crop is unlike what models were trained on and
+    may be sure of nonsense. And where the crops disagree no class gets much more than its share,
+    so the region goes to review by itself.
+
+    Args:
+        regions: N regions.
+        vectors: Of the same regions, in the same order.
+        vocabulary: With at least one class for regions.
+        masked_weight: Share of the masked crop in [0, 1].
+
+    Returns:
+        N opinions, in the same order.
+
+    Raises:
+        EngineError: There are not as many vectors as regions, or they are not as long as those
+            of the prompts.
+
+    Source: linear opinion pool, as in Genest & Zidek 1986, section 3.
+    """
+    for rows in (vectors.cropped, vectors.masked):
+        if len(rows) != len(regions):
+            raise EngineError(f"{len(regions)} regions, but {len(rows)} region vectors")
+    if not regions:
+        return []
+    positions = vocabulary.for_regions
+    cropped = softmax(vocabulary.logits(vectors.cropped, positions))
+    masked = softmax(vocabulary.logits(vectors.masked, positions))
+    joined = (1.0 - masked_weight) * cropped + masked_weight * masked
+    names = [vocabulary.names[at] for at in positions]
+    return [_named(region, row, names) for region, row in zip(regions, joined, strict=True)]
+
+
+def _named(region: Region, row: Matrix, names: list[str]) -> Named:
+    n_classes = len(names)
+    scores = [rounded(value) for value in row[:n_classes]]
+    # Rounded first, so that equal scores fall to the class that the policy names first.
+    first, *others = sorted(range(n_classes), key=lambda at: -scores[at])[:2]
+    second = Candidate(names[others[0]], scores[others[0]]) if others else None
+    ground = rounded(np.sum(row[n_classes:]))
+    return Named(region, names[first], scores[first], second, ground)
