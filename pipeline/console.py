@@ -101,6 +101,7 @@ class Lines:
         self._total: int | None = None
         self._done = 0
         self._last = 0.0
+        self._printed = ""
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +134,10 @@ class Lines:
 
     def _print(self) -> None:
         total = "" if self._total is None else f"/{self._total}"
-        err.print(f"{self._title}: {self._done}{total}", markup=False)
+        line = f"{self._title}: {self._done}{total}"
+        if line != self._printed:
+            err.print(line, markup=False)
+        self._printed = line
 
 
 def reporter() -> Reporter:

@@ -126,6 +126,11 @@ def _answer(channel: socket.socket, roots: list[bytes], settings: InputConfig) -
         decoded = _decode(roots[request["root"]], request, settings)
     except ImageRejectedError as error:
         send(channel, {"reason": error.reason.value, "detail": error.detail})
+    except MemoryError:
+        detail = f"no room for {request['n_bytes']} bytes of file; raise input.decode_memory_mb"
+        send(channel, {"reason": Reason.DECODE_OUT_OF_MEMORY.value, "detail": detail})
+    except Exception as error:  # noqa: BLE001  a fault of ours: better told than guessed
+        send(channel, {"reason": Reason.DECODER_CRASHED.value, "detail": repr(error)})
     else:
         send(channel, {"info": asdict(decoded.info)}, decoded.pixels.data)
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -137,10 +142,6 @@ def _decode(root: bytes, request: dict[str, Any], settings: InputConfig) -> Deco
         data = with_retries(lambda: _read(root, path.encode(), n_bytes, settings.follow_links))
     except OSError as error:
         raise rejection_of(error) from error
-    except MemoryError as error:
-        raise ImageRejectedError(
-            Reason.DECODE_OUT_OF_MEMORY, f"{n_bytes} bytes; raise input.decode_memory_mb"
-        ) from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != request["digest"]:
         raise ImageRejectedError(

@@ -32,6 +32,7 @@ from pipeline.errors import AutolabelError, ImageRejectedError
 from pipeline.pixels import Decoded
 from pipeline.records import ImageInfo, Reason, SourceFile
 
+_WORKER_MODULE: Final = decode_worker.__name__
 _START_SECONDS: Final = 120.0
 """For a worker to import what it needs; generous, as a busy machine takes many times longer."""
 _KILL_SECONDS: Final = 5.0
@@ -60,14 +61,22 @@ class DecoderPool:
             "settings": settings.model_dump(mode="json"),
         }
         self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
+        for _ in range(settings.decode_workers):
+            self._slots.put(None)  # a worker still to be started
         self._alive: set[_Worker] = set()
         self._lock = threading.Lock()
         self._closed = False
         self._threads = ThreadPoolExecutor(settings.decode_workers, "autolabel-decode")
 
     def __enter__(self) -> Self:
-        for _ in range(self._settings.decode_workers):
-            self._slots.put(self._start())
+        """Start all workers; they come up while the caller does something else."""
+        try:
+            workers = [self._slots.get() for _ in range(self._settings.decode_workers)]
+            for worker in workers:
+                self._slots.put(worker or self._start())
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -98,6 +107,7 @@ class DecoderPool:
         return self._attempt(source, fresh=True)
 
     def _attempt(self, source: SourceFile, *, fresh: bool = False) -> Decoded:
+        self._check_open()
         worker = self._slots.get()
         try:
             if worker is not None and fresh:
@@ -140,10 +150,18 @@ class DecoderPool:
         except ImageRejectedError as error:
             return error
 
+    def _check_open(self) -> None:
+        """Refuse work after the end.
+
+        Raises:
+            RuntimeError: The pool is closed.
+        """
+        if self._closed:
+            raise RuntimeError("the decoder pool is closed")
+
     def _start(self) -> _Worker:
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the decoder pool is closed")
+            self._check_open()
             worker = _Worker(self._hello, self._settings)
             self._alive.add(worker)
             return worker
@@ -168,14 +186,11 @@ class _Worker:
         self._ready = False
         self._channel, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  nothing in it comes from outside
-                [sys.executable, "-P", "-m", decode_worker.__name__],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=_environment(),
-                process_group=0,  # Ctrl-C is for the parent, which then ends its workers
-            )
+            try:
+                self._process = _spawn(theirs)
+            except AutolabelError:
+                self._channel.close()
+                raise
         with contextlib.suppress(OSError):  # it is gone already; the first decode will say why
             decode_worker.send(self._channel, hello)
 
@@ -190,8 +205,8 @@ class _Worker:
         if not self._ready:
             self._await_ready()
         limit = self._settings.decode_seconds
-        _set_timeout(self._channel, limit)
         try:
+            _set_timeout(self._channel, limit)
             decode_worker.send(self._channel, asdict(source))
             answer = self._received(decode_worker.receive(self._channel))
         except BlockingIOError as error:
@@ -205,7 +220,7 @@ class _Worker:
         if isinstance(answer, Decoded):
             self.idle = True
             return answer
-        self.idle = answer.reason is not Reason.DECODE_OUT_OF_MEMORY
+        self.idle = answer.reason not in _TRIED_AGAIN
         raise answer
 
     def end(self) -> None:
@@ -240,9 +255,9 @@ class _Worker:
             self._process.kill()
             _, said = self._process.communicate()
             raise AutolabelError(
-                f"A decoder process cannot be started: it {self._death()}. Its last words: "
+                f"A decoder process did not come up: it {self._death()}. Its last words: "
                 f"{said.decode(errors='replace').strip()[-800:] or '(none)'}. "
-                f"Try `{sys.executable} -m {decode_worker.__name__}` by hand."
+                f"Try `{sys.executable} -m {_WORKER_MODULE}` by hand."
             ) from error
         self._close_stderr()
 
@@ -258,6 +273,28 @@ class _Worker:
         if code >= 0:
             return f"ended with exit code {code}"
         return f"was ended by {signal.Signals(-code).name}"
+
+
+def _spawn(stdin: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a worker.
+
+    Raises:
+        AutolabelError: The system does not let it.
+    """
+    try:
+        return subprocess.Popen(  # noqa: S603  nothing in it comes from outside
+            [sys.executable, "-P", "-m", _WORKER_MODULE],
+            stdin=stdin.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            process_group=0,  # Ctrl-C is for the parent, which then ends its workers
+        )
+    except OSError as error:
+        raise AutolabelError(
+            f"A decoder process cannot be started with {sys.executable!r}: {error.strerror}. "
+            "Check the limits on processes and open files (ulimit -u, ulimit -n)."
+        ) from error
 
 
 def _environment() -> dict[str, str]:

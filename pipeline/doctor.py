@@ -15,8 +15,9 @@ from typing import Final, Literal
 from packaging.specifiers import SpecifierSet
 
 from pipeline.config import ModelsConfig
-from pipeline.engines.devices import resolve_device
-from pipeline.weights import entries, models_directory, verify
+from pipeline.engines.devices import pick_device
+from pipeline.errors import WeightsError
+from pipeline.weights import entries, locate
 
 _PACKAGES: Final = {
     "torch": ">=2.6",
@@ -89,7 +90,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _device() -> Iterator[Finding]:
-    device = resolve_device("auto")
+    device = pick_device("auto")
     if device == "cpu":
         yield Finding(
             "warn",
@@ -103,14 +104,18 @@ def _device() -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     config = ModelsConfig()
-    where = models_directory(config)
     for entry in entries():
-        problems = verify(entry, config)
-        if not problems:
-            yield Finding("ok", f"weights {entry.name}", "verified")
+        what = f"weights {entry.name}"
+        try:
+            files = locate(entry.name, config, Path.cwd())
+        except WeightsError:
+            if entry.place == "store":
+                fix = f"autolabel models pull {entry.name}"
+                yield Finding("warn", what, "not here", fix)
+            else:
+                yield Finding("bad", what, "missing or damaged", "install the package again")
         else:
-            fix = f"autolabel models pull {entry.name}"
-            yield Finding("warn", f"weights {entry.name}", f"not usable in {where}", fix)
+            yield Finding("ok", what, f"in {files.folder}")
 
 
 def _database() -> Iterator[Finding]:

@@ -11,6 +11,8 @@
   x EngineError                  a model cannot be built or answered with nonsense
     + OutOfMemoryError           the batch did not fit; a smaller one can
   x CocoError                    labels cannot be written as valid COCO
+  x ReviewError                  labels cannot be published, or reviews not read or kept
+    + DatabaseError              the review database cannot be found, started or reached
 
 Messages say what is wrong, in which file, what was expected and found, and what to do.
 """
@@ -84,3 +86,13 @@ class OutOfMemoryError(EngineError):
 
 class CocoError(AutolabelError):
     """Labels cannot be written as valid COCO."""
+
+
+class ReviewError(AutolabelError):
+    """Labels cannot be published for review, or reviews cannot be read or kept."""
+
+
+class DatabaseError(ReviewError):
+    """The review database cannot be found, started or reached."""
+
+    retry_can_help: ClassVar[bool] = True

@@ -128,7 +128,7 @@ class _Walk:
         def names() -> list[bytes]:
             with os.scandir(self._full(folder)) as entries:
                 return [
-                    folder + entry.name + (b"/" if entry.is_dir(follow_symlinks=follow) else b"")
+                    folder + entry.name + (b"/" if _is_folder(entry, follow) else b"")
                     for entry in entries
                 ]
 
@@ -234,6 +234,15 @@ class _Walk:
             detail=error.detail,
             digest=hashlib.sha256().hexdigest() if error.reason is Reason.EMPTY else None,
         )
+
+
+def _is_folder(entry: os.DirEntry[bytes], follow_links: bool) -> bool:
+    if not entry.is_symlink():
+        return entry.is_dir(follow_symlinks=False)
+    try:
+        return follow_links and entry.is_dir()
+    except OSError:  # it leads to itself; the link is reported when its turn comes
+        return False
 
 
 def _shown(path: bytes) -> str:

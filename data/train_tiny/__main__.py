@@ -21,6 +21,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m data.train_tiny", description=__doc__)
     parser.add_argument("command", choices=(*_MODELS, "tune", "score", "ablation"))
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--until", type=int, help="stop at this step, to resume later")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder of the run, or file of the figures")
     parser.add_argument("--scenes", type=int, default=8000, help="training scenes")
@@ -68,7 +69,8 @@ def _train(arguments: argparse.Namespace) -> None:
 
     one_thread(arguments.seed)
     out = arguments.out or Path("workspace") / f"tiny-{arguments.command}"
-    fit(Run(out.name, arguments.steps, arguments.seed, out, arguments.start), _trainee(arguments))
+    plan = arguments.steps, arguments.seed, out, arguments.start, arguments.until
+    fit(Run(out.name, *plan), _trainee(arguments))
     if arguments.ship:
         ship(arguments.command, out)
 
@@ -78,7 +80,7 @@ def _judge(arguments: argparse.Namespace) -> None:
     if arguments.command == "tune":
         from data.train_tiny.tune import tune  # noqa: PLC0415
 
-        tune(make_samples(DEV_SEEDS[200:260]))
+        tune(make_samples(DEV_SEEDS[200:240]))
         return
     if arguments.command == "ablation":
         from data.train_tiny.shipped import write_ablation  # noqa: PLC0415

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CHARACTERS: Final = string.ascii_uppercase + string.digits + string.ascii_lowercase
 HEIGHT: Final = 64
-_WIDEST: Final = 320
+_WIDEST: Final = 256
 _STRIDE: Final = 4
 _WORD_SHARE: Final = 0.35
 _ALPHABETS: Final = (
@@ -40,6 +40,7 @@ _ALPHABETS: Final = (
 )
 _ALPHABET_SHARES: Final = (0.6, 0.15, 0.1, 0.15)
 _EDGE: Final = 24
+_VIEW: Final = 160
 MEAN: Final = np.array([0.485, 0.456, 0.406], np.float32) * 255
 DEVIATION: Final = np.array([0.229, 0.224, 0.225], np.float32) * 255
 
@@ -66,12 +67,12 @@ def random_word(rng: np.random.Generator) -> str:
         rng: Source of the choice.
 
     Returns:
-        Two to seven characters, or a word of ``WORDS``.
+        Two to six characters, or a word of ``WORDS``.
     """
     if rng.random() < _WORD_SHARE:
         return WORDS[int(rng.integers(len(WORDS)))]
     letters = _ALPHABETS[rng.choice(len(_ALPHABETS), p=_ALPHABET_SHARES)]
-    return "".join(letters[i] for i in rng.integers(len(letters), size=rng.integers(2, 8)))
+    return "".join(letters[i] for i in rng.integers(len(letters), size=rng.integers(2, 7)))
 
 
 @cache
@@ -204,19 +205,35 @@ def _core_map(sample: Sample) -> Gray:
     return target
 
 
+def _start(low: int, high: int, side: int, rng: np.random.Generator) -> int:
+    first, last = max(0, high - _VIEW), min(low, side - _VIEW)
+    at = int(rng.integers(min(first, last), max(first, last) + 1))
+    return at - at % 2  # the score map has half the resolution
+
+
+def _view(sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Gray]:
+    side = sample.labels.shape[0]
+    x0, y0, x1, y1 = sample.words[0][2] if sample.words else (side, side, 0, 0)
+    x, y = _start(x0, x1, side, rng), _start(y0, y1, side, rng)
+    half = _VIEW // 2
+    cores = _core_map(sample)[y // 2 : y // 2 + half, x // 2 : x // 2 + half]
+    return sample.image[y : y + _VIEW, x : x + _VIEW], cores
+
+
 def detector_batch(samples: Sequence[Sample], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Stack scenes with their word cores.
+    """Cut a window with the word out of each scene, and stack them with their word cores.
 
     Args:
         samples: Scenes of one square size.
-        rng: Source of the brightness.
+        rng: Source of the window and the brightness.
 
     Returns:
         Images (B, 3, H, W), RGB, ImageNet-normalised, and cores (B, H/2, W/2) of 0 and 1.
     """
+    views = [_view(sample, rng) for sample in samples]
     images = [
-        (s.image.astype(np.float32) * np.float32(rng.uniform(0.8, 1.2)) - MEAN) / DEVIATION
-        for s in samples
+        (image.astype(np.float32) * np.float32(rng.uniform(0.8, 1.2)) - MEAN) / DEVIATION
+        for image, _ in views
     ]
     stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return stacked, torch.from_numpy(np.stack([_core_map(sample) for sample in samples]))
+    return stacked, torch.from_numpy(np.stack([cores for _, cores in views]))

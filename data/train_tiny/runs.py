@@ -72,6 +72,7 @@ class Run:
         seed: Seed of the weights and of every step.
         out: Folder for the checkpoint, the curve and the exported model.
         start: Weights to start from instead of random ones.
+        until: Step to stop at, before the end; another run resumes, with its own ``steps``.
         curve: One row per evaluation.
         seconds: CPU seconds of this process spent in training steps.
     """
@@ -81,6 +82,7 @@ class Run:
     seed: int
     out: Path
     start: Path | None = None
+    until: int | None = None
     curve: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -191,7 +193,13 @@ def _resume(run: Run, trainee: Trainee, optimizer: torch.optim.Optimizer) -> int
 
 def _note(run: Run, trainee: Trainee, step: int, losses: Mapping[str, float]) -> None:
     trainee.model.eval()
-    row = {"step": step, "cpu_s": round(run.seconds), **losses, **trainee.evaluate()}
+    row = {
+        "step": step,
+        "of": run.steps,
+        "cpu_s": round(run.seconds),
+        **losses,
+        **trainee.evaluate(),
+    }
     trainee.model.train()
     run.curve.append({k: round(v, 4) for k, v in row.items()})
     print(run.name, json.dumps(run.curve[-1]), flush=True)
@@ -217,6 +225,8 @@ def _step(
 def fit(run: Run, trainee: Trainee) -> None:
     """Train to the end of the schedule, from the last checkpoint if there is one, and export.
 
+    Resuming with another number of steps moves to the other schedule, at the same step.
+
     Args:
         run: Schedule, seed and folder.
         trainee: The model to train; left trained and in evaluation mode.
@@ -226,14 +236,15 @@ def fit(run: Run, trainee: Trainee) -> None:
     first, every = _resume(run, trainee, optimizer), max(1, run.steps // EVALUATIONS)
     trainee.model.train()
     saved, mean = time.monotonic(), dict[str, float]()
-    for step in range(first, run.steps):
+    stop = min(run.steps, run.until or run.steps)
+    for step in range(first, stop):
         start = time.process_time()
         terms = _step(run, trainee, optimizer, step)
         run.seconds += time.process_time() - start
         mean = {k: 0.97 * mean.get(k, v) + 0.03 * v for k, v in terms.items()}
-        if (step + 1) % every == 0 or step + 1 == run.steps:
+        if (step + 1) % every == 0 or step + 1 == stop:
             _note(run, trainee, step + 1, mean)
-        if time.monotonic() - saved > SAVE_EVERY or step + 1 == run.steps:
+        if time.monotonic() - saved > SAVE_EVERY or step + 1 == stop:
             _save(run, trainee, optimizer, step + 1)
             saved = time.monotonic()
     trainee.model.eval()

@@ -3,7 +3,7 @@
 Images and annotations are spooled to files without a name beside the target, as COCO wants one
 list after the other; so memory does not grow with the labels, but for 8 bytes per id. At the end
 they are joined under a temporary name, synced, and renamed. A killed process leaves the old file,
-or none, and at worst one ``.NAME.*.partial`` beside it.
+or none, and at worst one ``.NAME.*.partial`` beside it, which the next writer removes.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from pipeline.records import ImageLabels, JsonObject
 
 _COPY_BYTES: Final = 1 << 20
 _ATTEMPTS: Final = 100
+_PARTIAL: Final = ".partial"
 
 
 class CocoWriter:
@@ -71,6 +72,9 @@ class CocoWriter:
 
     def __enter__(self) -> Self:
         with _disk(self._path), ExitStack() as opened:
+            for path in self._path.parent.iterdir():
+                if path.name.startswith(f".{self._path.name}.") and path.suffix == _PARTIAL:
+                    path.unlink(missing_ok=True)
             spools = [
                 opened.enter_context(tempfile.TemporaryFile(dir=self._path.parent))
                 for _ in range(2)
@@ -156,7 +160,7 @@ class CocoWriter:
     def _finish(self) -> None:
         if self._torn:
             raise CocoError(f"{self._path}: an image was written in part only; write all again")
-        name = f".{self._path.name}.{secrets.token_hex(4)}.partial"
+        name = f".{self._path.name}.{secrets.token_hex(4)}{_PARTIAL}"
         partial = self._path.with_name(name)
         try:
             with partial.open("xb") as file:

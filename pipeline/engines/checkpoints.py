@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn  # noqa: TID253
 
+from pipeline.engines.quiet import quiet
 from pipeline.errors import WeightsError
 
 StateDict: TypeAlias = dict[str, Tensor]
@@ -32,19 +33,27 @@ def load_state(path: Path) -> StateDict:
         WeightsError: The file is no such checkpoint, or carries code.
     """
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        with quiet():
+            state = (
+                load_file(path)
+                if path.suffix == ".safetensors"
+                else torch.load(path, map_location="cpu", weights_only=True)
+            )
     except (OSError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
         raise WeightsError(
-            f"{path} was not loaded: {type(error).__name__}: {str(error).splitlines()[0]}\n"
+            f"{path} was not loaded: {_reason(error)}\n"
             "  expected: a checkpoint that holds tensors only; files that hold code are refused"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise WeightsError(f"{path}: expected named tensors, found {type(state).__name__}")
     return {str(name).removeprefix(_PARALLEL_PREFIX): value for name, value in state.items()}
+
+
+def _reason(error: Exception) -> str:
+    # torch's first line advises to load the file without restriction; the cause stands alone.
+    lines = str(error).splitlines() or ["the file ends too early"]
+    causes = [line for line in lines if "nsupported " in line]
+    return f"{type(error).__name__}: {(causes or lines)[0]}"
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

@@ -200,7 +200,7 @@ def _tiny_recogniser(path: Path) -> _Recogniser:
             f"{path}: imgH is {facts['imgH']}, expected {library.imgH}: EasyOCR keeps one height "
             "for all readers of a process"
         )
-    characters = facts["character_list"]
+    characters = facts["characters"]
     model = VggModel(num_class=len(characters) + 1, **facts["network_params"])
     weights = path.with_suffix(".safetensors")
     fill(model, load_state(weights), weights)

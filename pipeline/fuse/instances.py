@@ -123,7 +123,12 @@ def _objects(
     if nameless is not None:
         verdicts = [review(nameless)] * len(objects)
     else:
-        own = [_own_verdict(one, policy, vocabulary) for one in objects]
+        limits = _limits(policy)
+        closed = not len(vocabulary.background)
+        own = [
+            _own_verdict(one, policy.regions, limits[one.class_name], closed=closed)
+            for one in objects
+        ]
         own = [
             _disputed(at, named, stands, verdict, policy.regions.review_margin)
             for at, verdict in zip(heads, own, strict=True)
@@ -135,21 +140,25 @@ def _objects(
     ]
 
 
-def _own_verdict(named: Named, policy: PolicyConfig, vocabulary: Vocabulary) -> Verdict:
-    """Judge a region by its own scores."""
+def _limits(policy: PolicyConfig) -> dict[str, float]:
     limits = {entry.name: entry.region_threshold for entry in policy.classes}
-    limit = limits[named.class_name]
-    limit = policy.regions.threshold if limit is None else limit
+    return {
+        name: policy.regions.threshold if limit is None else limit for name, limit in limits.items()
+    }
+
+
+def _own_verdict(named: Named, policy: RegionPolicy, limit: float, *, closed: bool) -> Verdict:
+    """Judge a region by its own scores."""
     if named.is_background:
         return drop(f"background fits better: {named.background:.2f}, {_name(named)}")
     if named.score < limit:
         return drop(f"score {against(named.score, limit)}, the threshold of {named.class_name}")
-    doubts = _doubts(named, policy.regions)
-    if named.runner_up is None and not len(vocabulary.background):
+    doubts = _doubts(named, policy)
+    if named.runner_up is None and closed:
         doubts.append("one class and no policy.background: it could be nothing else")
     if doubts:
         return review(*doubts)
-    return accept(f"score {against(named.score, policy.regions.review_below)}{_lead(named)}")
+    return accept(f"score {against(named.score, policy.review_below)}{_lead(named)}")
 
 
 def _doubts(named: Named, policy: RegionPolicy) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import EngineError
 from pipeline.fuse.reasons import rounded
-from pipeline.fuse.vocabulary import Matrix, Vocabulary, softmax
+from pipeline.fuse.vocabulary import DECIMALS, Matrix, Vocabulary, softmax
 from pipeline.records import Candidate, Region, RegionVectors
 
 
@@ -76,15 +77,25 @@ def name_regions(
     cropped = softmax(vocabulary.logits(vectors.cropped, positions))
     masked = softmax(vocabulary.logits(vectors.masked, positions))
     joined = (1.0 - masked_weight) * cropped + masked_weight * masked
-    names = [vocabulary.names[at] for at in positions]
-    return [_named(region, row, names) for region, row in zip(regions, joined, strict=True)]
+    return _opinions(regions, joined, [vocabulary.names[at] for at in positions])
 
 
-def _named(region: Region, row: Matrix, names: list[str]) -> Named:
-    n_classes = len(names)
-    scores = [rounded(value) for value in row[:n_classes]]
+def _opinions(regions: tuple[Region, ...], joined: Matrix, names: list[str]) -> list[Named]:
     # Rounded first, so that equal scores fall to the class that the policy names first.
-    first, *others = sorted(range(n_classes), key=lambda at: -scores[at])[:2]
-    second = Candidate(names[others[0]], scores[others[0]]) if others else None
-    ground = rounded(np.sum(row[n_classes:]))
-    return Named(region, names[first], scores[first], second, ground)
+    scores = joined[:, : len(names)].round(DECIMALS)
+    ground = joined[:, len(names) :].sum(axis=1)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :2]
+    return [
+        Named(
+            region=region,
+            class_name=names[order[0]],
+            score=rounded(row[order[0]]),
+            runner_up=_runner_up(row, order, names),
+            background=rounded(rest),
+        )
+        for region, row, order, rest in zip(regions, scores, best, ground, strict=True)
+    ]
+
+
+def _runner_up(row: Matrix, order: NDArray[np.intp], names: list[str]) -> Candidate | None:
+    return Candidate(names[order[1]], rounded(row[order[1]])) if len(order) > 1 else None

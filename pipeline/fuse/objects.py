@@ -6,6 +6,7 @@ hidden before. Nothing depends on the order in which regions come.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -36,13 +37,13 @@ class Overlaps:
     Attributes:
         inside: (N, N), share of region i that lies in region j.
         iou: (N, N), of the masks.
-        box_iou: (N, N), of their boxes.
+        boxes: (N, 4), left, top, right, bottom in pixels.
         area: (N,), in pixels.
     """
 
     inside: _Shares
     iou: _Shares
-    box_iou: _Shares
+    boxes: _Shares
     area: _Shares
 
     @classmethod
@@ -51,26 +52,27 @@ class Overlaps:
         shared = rle.intersection_matrix([region.mask for region in regions]).astype(np.float64)
         area = np.diag(shared).copy()
         union = area[:, None] + area[None, :] - shared
-        inside = shared / np.maximum(area[:, None], 1.0)
-        iou = shared / np.maximum(union, 1.0)
-        return cls(inside, iou, _box_iou(regions), area)
+        boxes = [(b.x, b.y, b.x + b.width, b.y + b.height) for b in (r.box for r in regions)]
+        return cls(
+            inside=shared / np.maximum(area[:, None], 1.0),
+            iou=shared / np.maximum(union, 1.0),
+            boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
+            area=area,
+        )
 
     def only(self, rows: Sequence[int]) -> Overlaps:
         """The same for some of the regions, in the order given."""
-        at = np.ix_(rows, rows)
-        picked = np.asarray(rows, dtype=np.intp)
-        return Overlaps(self.inside[at], self.iou[at], self.box_iou[at], self.area[picked])
+        at = np.asarray(rows, dtype=np.intp)
+        pairs = np.ix_(at, at)
+        return Overlaps(self.inside[pairs], self.iou[pairs], self.boxes[at], self.area[at])
 
 
-def _box_iou(regions: Sequence[Region]) -> _Shares:
-    boxes = [(r.box.x, r.box.y, r.box.x + r.box.width, r.box.y + r.box.height) for r in regions]
-    corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    low = np.maximum(corners[:, None, :2], corners[None, :, :2])
-    high = np.minimum(corners[:, None, 2:], corners[None, :, 2:])
-    shared = np.clip(high - low, 0.0, None).prod(axis=2)
-    area = np.diag(shared)
-    union = area[:, None] + area[None, :] - shared
-    iou: _Shares = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+def _box_iou(first: _Shares, second: _Shares) -> _Shares:
+    """IoU of boxes pair by pair; boxes of masks always have an area."""
+    sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
+    shared = np.maximum(sides, 0.0).prod(axis=1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
+    iou: _Shares = shared / (areas[0] + areas[1] - shared)
     return iou
 
 
@@ -91,7 +93,8 @@ def rank(named: Named) -> SortKey:
 
 def quality(region: Region) -> float:
     """The segmenter's estimate of the mask's IoU, in [0, 1]; models overshoot a little."""
-    return float(np.clip(np.nan_to_num(region.predicted_iou), 0.0, 1.0))
+    iou = region.predicted_iou
+    return min(max(iou, 0.0), 1.0) if math.isfinite(iou) else 0.0
 
 
 def fold(overlaps: Overlaps, policy: RegionPolicy) -> NDArray[np.intp]:
@@ -111,7 +114,9 @@ def fold(overlaps: Overlaps, policy: RegionPolicy) -> NDArray[np.intp]:
         overlap (facebookresearch/segment-anything#199).
     """
     nested = np.maximum(overlaps.inside, overlaps.inside.T) >= policy.part_containment
-    same = (overlaps.iou >= policy.duplicate_iou) | (nested & (overlaps.box_iou >= _SAME_BOX))
+    same = overlaps.iou >= policy.duplicate_iou
+    first, second = np.nonzero(nested & ~same)
+    same[first, second] = _box_iou(overlaps.boxes[first], overlaps.boxes[second]) >= _SAME_BOX
     stands = np.full(len(same), -1, dtype=np.intp)
     for at in range(len(same)):
         if stands[at] < 0:

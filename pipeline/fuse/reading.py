@@ -6,9 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
 
 from pipeline.fuse.lines import Line, runs_leftwards
+from pipeline.fuse.vocabulary import DECIMALS
 from pipeline.records import Point
 
 _SAME_DIRECTION: Final = math.cos(math.radians(15))
@@ -69,21 +72,16 @@ def _level(lines: Sequence[Line]) -> list[_Block]:
 
 def _main_direction(lines: Sequence[Line]) -> Point:
     """Direction of most of the text, by length; of equal ones the most level."""
-
-    def together(line: Line) -> float:
-        here = line.direction
-        return round(math.fsum(_length(o) for o in lines if _cosine(o.direction, here)), 6)
-
-    best = max(lines, key=lambda line: (together(line), line.direction.x, line.direction.y))
-    alike = [line for line in lines if _cosine(line.direction, best.direction)]
-    x = math.fsum(line.direction.x * _length(line) for line in alike)
-    y = math.fsum(line.direction.y * _length(line) for line in alike)
-    total = math.hypot(x, y)
-    return Point(x / total, y / total) if total > 0 else best.direction
-
-
-def _cosine(a: Point, b: Point) -> bool:
-    return a.x * b.x + a.y * b.y >= _SAME_DIRECTION
+    x = np.array([line.direction.x for line in lines])
+    y = np.array([line.direction.y for line in lines])
+    length = np.array([_length(line) for line in lines])
+    alike = np.outer(x, x) + np.outer(y, y) >= _SAME_DIRECTION
+    together = np.where(alike, length, 0.0).sum(axis=1).round(DECIMALS)
+    best = np.lexsort((y, x, together))[-1]
+    weights = np.where(alike[best], length, 0.0)
+    along, down = float((x * weights).sum()), float((y * weights).sum())
+    total = math.hypot(along, down)
+    return Point(along / total, down / total) if total > 0 else lines[best].direction
 
 
 def _length(line: Line) -> float:
@@ -112,15 +110,17 @@ def _ordered(blocks: list[_Block]) -> list[int]:
 
 def _cut(blocks: list[_Block]) -> _Cut | None:
     """Cut at the widest gap; of equal ones between rows."""
-    slack = _TOLERANCE * median(b.height for b in blocks)
-    columns = [found for found in _gaps(blocks, _columns_of) if found[0] > 0]
-    rows = [found for found in _gaps(blocks, _rows_of) if found[0] > -slack]
-    row = max(rows, key=lambda found: found[0], default=None)
-    for gap, parts in sorted(columns, key=lambda found: -found[0]):
+    slack = _TOLERANCE * median(block.height for block in blocks)
+    by_row, by_column = sorted(blocks, key=_rows_of), sorted(blocks, key=_columns_of)
+    rows = [found for found in _gaps(by_row, _rows_of) if found.width > -slack]
+    row = max(rows, key=lambda gap: gap.width, default=None)
+    columns = [found for found in _gaps(by_column, _columns_of) if found.width > 0]
+    for gap in sorted(columns, key=lambda gap: -gap.width):
+        parts = by_column[: gap.at], by_column[gap.at :]
         # One row of lines can be cut only this way.
-        if row is None or (gap > row[0] and _are_columns(gap, parts)):
+        if row is None or (gap.width > row.width and _are_columns(gap.width, parts)):
             return parts
-    return row[1] if row else None
+    return (by_row[: row.at], by_row[row.at :]) if row else None
 
 
 def _rows_of(block: _Block) -> tuple[float, float]:
@@ -131,17 +131,21 @@ def _columns_of(block: _Block) -> tuple[float, float]:
     return block.left, block.right
 
 
-def _gaps(
-    blocks: list[_Block], extent: Callable[[_Block], tuple[float, float]]
-) -> list[tuple[float, _Cut]]:
-    """Every place to cut between blocks in order, with the free space there."""
-    blocks, found, reach = sorted(blocks, key=extent), [], -math.inf
+class _Gap(NamedTuple):
+    """Free space before the block at an index."""
+
+    width: float
+    at: int
+
+
+def _gaps(blocks: list[_Block], extent: Callable[[_Block], tuple[float, float]]) -> list[_Gap]:
+    """Every place to cut between blocks that are sorted by where they start."""
+    found, reach = [], -math.inf
     for at, block in enumerate(blocks):
         start, end = extent(block)
-        if at:
-            found.append((start - reach, (blocks[:at], blocks[at:])))
+        found.append(_Gap(start - reach, at))
         reach = max(reach, end)
-    return found
+    return found[1:]
 
 
 def _are_columns(gap: float, parts: _Cut) -> bool:

@@ -118,14 +118,24 @@ def _owners(
     """Find the smallest object that carries each line."""
     alive = [at for at, one in enumerate(instances) if one.verdict.decision is not Decision.DROP]
     alive.sort(key=lambda at: (instances[at].region.area, at))
-    drawn = [rle.quad_mask(quad, image.width, image.height) for quad in quads]
-    masks = [instances[at].region.mask for at in alive]
-    shared = rle.intersection_matrix([*[m for m in drawn if rle.area(m)], *masks])
-    rows = iter(shared[:, len(shared) - len(alive) :])
-    owners: list[int | None] = []
-    for mask in drawn:
-        pixels = rle.area(mask)
-        row = next(rows) if pixels else []
-        carries = (at for at, n in zip(alive, row, strict=False) if rounded(n / pixels) >= share)
-        owners.append(next(carries, None))
-    return owners
+    return [_owner(quad, share, instances, alive, image) for quad in quads]
+
+
+def _owner(
+    quad: Quad,
+    share: float,
+    instances: Sequence[Instance],
+    by_size: Sequence[int],
+    image: ImageInfo,
+) -> int | None:
+    drawn = rle.quad_mask(quad, image.width, image.height)
+    box = rle.tight_box(drawn)
+    if box is None:
+        return None
+    for at in by_size:
+        region = instances[at].region
+        if box_containment(box, region.box) > 0:
+            inside = rle.containment_matrix([drawn, region.mask])[0, 1]
+            if rounded(float(inside)) >= share:
+                return at
+    return None

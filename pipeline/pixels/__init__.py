@@ -99,6 +99,7 @@ def _decode(data: bytes, container: Container, settings: InputConfig, notes: set
             Reason.MULTI_FRAME, f"{n_frames} frames; input.multi_frame is quarantine"
         )
     image.load()
+    vars(image).pop("_decoder", None)  # libwebp's keeps two copies of the canvas
     orientation, upright = _upright(opened, settings, notes)
     info = ImageInfo(
         width=upright.width,
@@ -168,8 +169,6 @@ _REASONS: Final = (
     ("out of memory", Reason.DECODE_OUT_OF_MEMORY),
     ("truncat", Reason.TRUNCATED),
     ("not enough image data", Reason.TRUNCATED),
-    ("requires a buffer", Reason.TRUNCATED),
-    ("cannot load this image", Reason.TRUNCATED),
     ("unknown pixel mode", Reason.UNSUPPORTED_BANDS),
     ("samples per pixel", Reason.UNSUPPORTED_BANDS),
     ("-bit layers", Reason.UNSUPPORTED_BANDS),

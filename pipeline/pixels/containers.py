@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
 from pipeline.errors import ImageRejectedError
+from pipeline.pixels import tiff
 from pipeline.records import Reason
 
 
@@ -81,6 +82,8 @@ def kind_of(data: bytes) -> Kind:
     )
 
 
+_CR2: Final = b"CR"
+"""At byte 8 of a TIFF: Canon's raw format, whose pixels are no TIFF reader's."""
 _TIFF_MAGICS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _KINDS: Final = {
     b"\xff\xd8\xff": Kind.JPEG,
@@ -112,7 +115,13 @@ _OTHER_IMAGES: Final = {
 }
 
 
+def _is_cr2(data: bytes) -> bool:
+    return data[8:10] == _CR2 and data.startswith(_TIFF_MAGICS)
+
+
 def _known_kind(data: bytes) -> Kind | None:
+    if _is_cr2(data):
+        return None
     for magic, kind in _KINDS.items():
         if data.startswith(magic):
             return kind
@@ -141,8 +150,8 @@ def _other_image(data: bytes) -> str | None:
     brands = _brands(data)
     if brands & _HEIF_BRANDS:
         return "HEIC"
-    if b"crx " in brands:
-        return "A camera raw file (CR3)"
+    if b"crx " in brands or _is_cr2(data):
+        return "A camera raw file"
     text = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"<?xml") and b"<svg" in text:
         return "SVG"
@@ -231,50 +240,22 @@ def _after_sub_blocks(data: bytes, at: int) -> int:
 
 
 def _tiff(data: bytes) -> Container:
-    """Follow the chain of directories; reduced copies and masks are no pages of their own."""
-    pages, missing = 0, ""
+    n_pages, end = 0, 0
     try:
-        for subfile_type, end in _tiff_directories(data):
-            pages += not subfile_type & 0b101
-            if end > len(data):
-                missing = f"the TIFF has {len(data)} of at least {end} bytes"
+        for page in tiff.pages(data):
+            n_pages += page.counts
+            end = max(end, page.end)
     except (struct.error, OverflowError):
-        missing = "a directory of the TIFF lies beyond its end"
-    return Container(Kind.TIFF, max(pages, 1), missing=missing)
+        missing = "a directory lies beyond the end of the TIFF"
+    else:
+        missing = f"the TIFF has {len(data)} of at least {end} bytes" if end > len(data) else ""
+    return Container(Kind.TIFF, max(n_pages, 1), missing=missing)
 
 
-_NEW_SUBFILE_TYPE: Final = 254
-_TYPE_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
-"""Bytes of a value of each type (TIFF 6.0, section 2, and BigTIFF's 16-18)."""
-
-
-def _tiff_directories(data: bytes) -> Iterator[tuple[int, int]]:
-    """Walk the directories (TIFF 6.0, section 2; BigTIFF widens the fields).
-
-    Yields:
-        NewSubfileType of each, and where the last of its values ends.
-    """
-    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
-    big = data[2:4] in {b"+\0", b"\0+"}
-    word, counter, entry = (
-        struct.Struct("<>"[order == "big"] + fields)
-        for fields in (("Q", "Q", "HHQ8s") if big else ("I", "H", "HHI4s"))
-    )
-    (at,) = word.unpack_from(data, 8 if big else 4)
-    seen: set[int] = set()
-    while at and at not in seen:
-        seen.add(at)
-        (n_entries,) = counter.unpack_from(data, at)
-        first, end = at + counter.size, at + counter.size + n_entries * entry.size
-        (at,) = word.unpack_from(data, end)
-        subfile_type = 0
-        for tag, kind, count, value in entry.iter_unpack(data[first:end]):
-            size = count * (_TYPE_SIZES[kind] if kind < len(_TYPE_SIZES) else 0)
-            if size > len(value):
-                end = max(end, int.from_bytes(value, order) + size)
-            if tag == _NEW_SUBFILE_TYPE:
-                subfile_type = int.from_bytes(value[:4], order)
-        yield subfile_type, end
+def _jpeg(data: bytes) -> Container:
+    """See that there is an end at all; libjpeg sees whether it is in its place."""
+    missing = "" if data.rfind(b"\xff\xd9") > 0 else "the JPEG has no end-of-image marker"
+    return Container(Kind.JPEG, missing=missing)
 
 
 def _avif(data: bytes) -> Container:
@@ -292,6 +273,7 @@ def _avif(data: bytes) -> Container:
 
 
 _WALKS: Final[dict[Kind, Callable[[bytes], Container]]] = {
+    Kind.JPEG: _jpeg,
     Kind.PNG: _png,
     Kind.WEBP: _webp,
     Kind.GIF: _gif,

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from pipeline.config import ModelsConfig
 from pipeline.errors import WeightsError
 from pipeline.weights.digests import remembered_sha256, sha256_of
-from pipeline.weights.lock import Kind, LockEntry, LockFile, entries, entry_named
+from pipeline.weights.lock import LOCK_PATH, Kind, LockEntry, LockFile, entries, entry_named
 
 PINS_NAME: Final = "pins.json"
 """Digests recorded in a model's folder at its first pull, where the lock file has none."""
@@ -101,7 +101,7 @@ def locate(name: str, config: ModelsConfig, base: Path) -> ModelFiles:
         raise WeightsError(_unknown(name, config))
     folder = folder_of(entry, config)
     pinned = with_recorded_pins(entry, folder)
-    problems = [text for file in pinned.files for text in _problems(file, folder)]
+    problems = _all_problems(pinned, folder, remembered_sha256)
     if problems:
         raise WeightsError(_explain(pinned, folder, problems))
     files = tuple(
@@ -118,8 +118,7 @@ def verify(entry: LockEntry, config: ModelsConfig) -> list[str]:
         One line per file that is missing or wrong; empty if all is as pinned.
     """
     folder = folder_of(entry, config)
-    pinned = with_recorded_pins(entry, folder)
-    return [text for file in pinned.files for text in _problems(file, folder, sha256_of)]
+    return _all_problems(with_recorded_pins(entry, folder), folder, sha256_of)
 
 
 def folder_of(entry: LockEntry, config: ModelsConfig) -> Path:
@@ -205,9 +204,13 @@ def recorded_pins(folder: Path) -> LockEntry | None:
         ) from error
 
 
-def _problems(
-    file: LockFile, folder: Path, digest_of: Callable[[Path], str] = remembered_sha256
-) -> list[str]:
+def _all_problems(entry: LockEntry, folder: Path, digest_of: Callable[[Path], str]) -> list[str]:
+    if not entry.files:
+        return [f"{LOCK_PATH} names no file of {entry.name}"]
+    return [text for file in entry.files for text in _problems(file, folder, digest_of)]
+
+
+def _problems(file: LockFile, folder: Path, digest_of: Callable[[Path], str]) -> list[str]:
     path = folder / file.path
     if not path.is_file():
         return [f"{path} is missing{_expected(file)}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -54,6 +55,11 @@ class Case:
         answers: list[Any] = self.engine.read(images)
         return answers
 
+    @cached_property
+    def of_scenes(self) -> list[Any]:
+        """Its answers for the ``scenes``, asked once."""
+        return self.ask(make_scenes())
+
     def again(self) -> Case:
         """Load the same engine once more."""
         return Case(self.config, load(self.config))
@@ -102,7 +108,7 @@ SEGMENTERS: dict[str, EngineConfig] = {
 READERS: dict[str, EngineConfig] = {
     "fake": FakeReadConfig(engine="fake"),
     "tiny": EasyOcrConfig(engine="easyocr", model="tiny-synthetic-ocr"),
-    "rapidocr": RapidOcrConfig(engine="rapidocr"),
+    "rapidocr": RapidOcrConfig(engine="rapidocr", threads=1),
     "pretrained": EasyOcrConfig(engine="easyocr"),
 }
 _MARKS = {"tiny": "models", "rapidocr": "models", "pretrained": "weights"}
@@ -120,13 +126,22 @@ def _mark(name: str) -> list[str]:
 
 
 def _case(config: EngineConfig) -> Case:
-    model = getattr(config, "model", "")
     if config in (EMBEDDERS["pretrained"], SEGMENTERS["pretrained"], READERS["pretrained"]):
+        name = getattr(config, "model", "")
         try:
-            locate(model, ModelsConfig(), BASE)
-        except WeightsError as error:
-            pytest.skip(f"no pretrained weights here: {error}")
-    return _loaded(repr(config))
+            locate(name, ModelsConfig(), BASE)
+        except WeightsError:
+            pytest.skip(f"no pretrained weights here; `autolabel models pull {name}` brings them")
+    return _loaded(config)
+
+
+@cache
+def _loaded(config: EngineConfig) -> Case:
+    if config.engine not in {"fake", "rapidocr"}:
+        import torch
+
+        torch.set_num_threads(1)  # such small models only wait for one another's threads
+    return Case(config, load(config))
 
 
 @pytest.fixture(scope="module", params=_params(EMBEDDERS))
@@ -167,8 +182,12 @@ def closed_network() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def scenes() -> list[RgbImage]:
+    return make_scenes()
+
+
+def make_scenes() -> list[RgbImage]:
     """Scenes with shapes, a word for OCR, and a word for the fake reader; sizes differ."""
-    return [_with_words(make_scene(n, 200 + 8 * n, count=2).image, 4 + n) for n in range(3)]
+    return [_with_words(make_scene(n, 200 + 8 * n, count=2).image, 4 + n) for n in range(2)]
 
 
 def _with_words(image: RgbImage, at: int) -> RgbImage:

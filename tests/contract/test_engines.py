@@ -40,17 +40,17 @@ def test_no_images_no_answers(any_engine: Any) -> None:
 
 
 def test_order_is_kept(any_engine: Any, scenes: list[RgbImage]) -> None:
-    assert any_engine.ask(scenes[::-1]) == any_engine.ask(scenes)[::-1]
+    assert any_engine.ask(scenes[::-1]) == any_engine.of_scenes[::-1]
 
 
 def test_a_batch_answers_as_one_by_one(any_engine: Any, scenes: list[RgbImage]) -> None:
     alone = [answer for image in scenes for answer in any_engine.ask([image])]
-    assert any_engine.ask(scenes) == alone
+    assert any_engine.of_scenes == alone
     assert len(set(map(repr, alone))) > 1, "the probe cannot tell its images apart"
 
 
 def test_another_load_answers_the_same(any_engine: Any, scenes: list[RgbImage]) -> None:
-    assert any_engine.again().ask(scenes[:1]) == any_engine.ask(scenes[:1])
+    assert any_engine.again().ask(scenes[:1]) == any_engine.of_scenes[:1]
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -61,15 +61,14 @@ def test_any_size_that_input_lets_through(any_engine: Any, height: int, width: i
 def test_images_are_read_only_to_engines(any_engine: Any, scenes: list[RgbImage]) -> None:
     image = scenes[0].copy()
     image.flags.writeable = False
-    assert any_engine.ask([image]) == any_engine.ask([scenes[0]])
+    assert any_engine.ask([image]) == any_engine.of_scenes[:1]
 
 
 def test_red_and_blue_are_told_apart(
     any_engine: Any, scenes: list[RgbImage], two_tones: RgbImage
 ) -> None:
-    images = [*scenes, two_tones]
-    swapped = [np.ascontiguousarray(image[:, :, ::-1]) for image in images]
-    assert any_engine.ask(images) != any_engine.ask(swapped)
+    swapped = [np.ascontiguousarray(image[:, :, ::-1]) for image in (*scenes, two_tones)]
+    assert any_engine.ask(swapped) != [*any_engine.of_scenes, *any_engine.ask([two_tones])]
 
 
 def test_loading_and_answering_is_silent(
@@ -85,10 +84,10 @@ def test_loading_and_answering_is_silent(
 def test_vectors_are_float32_of_length_one(embedder: Any, scenes: list[RgbImage]) -> None:
     for vectors in (
         embedder.engine.embed_images(scenes),
-        embedder.engine.embed_texts(["a red circle", "a blue square", ""]),
+        embedder.engine.embed_texts(["a red circle", ""]),
     ):
         assert vectors.dtype == np.float32
-        assert vectors.shape[0] == 3
+        assert len(vectors) == 2
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
@@ -138,7 +137,7 @@ def test_a_colour_is_nearest_to_its_name(embedder: Any) -> None:
 
 
 def test_regions_lie_in_their_image(segmenter: Any, scenes: list[RgbImage]) -> None:
-    answers = segmenter.engine.segment(scenes)
+    answers = segmenter.of_scenes
     assert any(answers), "the probe finds nothing"
     for image, regions in zip(scenes, answers, strict=True):
         for region in regions:
@@ -151,8 +150,8 @@ def test_regions_lie_in_their_image(segmenter: Any, scenes: list[RgbImage]) -> N
             assert 0 <= region.point.y < image.shape[0]
 
 
-def test_best_predicted_iou_comes_first(segmenter: Any, scenes: list[RgbImage]) -> None:
-    for regions in segmenter.engine.segment(scenes):
+def test_best_predicted_iou_comes_first(segmenter: Any) -> None:
+    for regions in segmenter.of_scenes:
         scores = [region.predicted_iou for region in regions]
         assert scores == sorted(scores, reverse=True)
 
@@ -161,7 +160,7 @@ def test_best_predicted_iou_comes_first(segmenter: Any, scenes: list[RgbImage]) 
 
 
 def test_texts_lie_in_their_image(reader: Any, scenes: list[RgbImage]) -> None:
-    answers = reader.engine.read(scenes)
+    answers = reader.of_scenes
     assert all(answers), "the probe is not read"
     for image, texts in zip(scenes, answers, strict=True):
         height, width = image.shape[:2]
@@ -179,7 +178,7 @@ def _is_clockwise_from_top_left(quad: Any) -> bool:
     return bool(turning > 0 and x[0] <= x[1] and y[0] <= y[3])
 
 
-def test_texts_come_top_to_bottom(reader: Any, scenes: list[RgbImage]) -> None:
-    for texts in reader.engine.read(scenes):
+def test_texts_come_top_to_bottom(reader: Any) -> None:
+    for texts in reader.of_scenes:
         tops = [min(point.y for point in span.quad) for span in texts]
         assert tops == sorted(tops)

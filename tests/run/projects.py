@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipeline.app import label, plan
+from pipeline.runfile import load_run_file
+
 COLOURS = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 200)}
 
 RUN_FILE = """\
@@ -63,12 +66,11 @@ def autolabel(*words: str | Path, env: Mapping[str, str] | None = None) -> Any:
     )
 
 
-def run_json(run_file: Path, *words: str | Path) -> dict[str, Any]:
-    """Run and give the summary; a failed run fails the test with what it said."""
-    done = autolabel("run", run_file, "--json", *words)
-    assert done.returncode == 0, done.stderr
-    summary: dict[str, Any] = json.loads(done.stdout)
-    return summary
+def run_here(run_file: Path) -> dict[str, Any]:
+    """Run in this process, which has everything imported; gives the summary as written."""
+    result = label(load_run_file(run_file))
+    summary: dict[str, Any] = json.loads((result.folder / "summary.json").read_text())
+    return {**summary, "folder": str(result.folder)}
 
 
 def ran(summary: Mapping[str, Any]) -> dict[str, int]:
@@ -81,11 +83,9 @@ def labels_of(summary: Mapping[str, Any]) -> bytes:
     return (Path(summary["folder"]) / "labels.coco.json").read_bytes()
 
 
-def planned(run_file: Path, *words: str | Path) -> dict[str, int]:
+def planned(run_file: Path) -> dict[str, int]:
     """What plan says each stage would be asked."""
-    done = autolabel("plan", run_file, "--json", *words)
-    assert done.returncode == 0, done.stderr
-    return {stage["stage"]: stage["to_run"] for stage in json.loads(done.stdout)["stages"]}
+    return {stage.stage.value: stage.to_run for stage in plan(load_run_file(run_file)).stages}
 
 
 def only(names: Sequence[str], n: int, summary: Mapping[str, Any]) -> dict[str, int]:

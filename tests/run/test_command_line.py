@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from projects import RUN_FILE, autolabel, make_project, run_json
+from projects import RUN_FILE, autolabel, make_project, run_here
 
 HEAVY = {"torch", "fiftyone", "prefect", "open_clip", "segment_anything", "easyocr", "transformers"}
 
@@ -81,12 +81,12 @@ def test_quarantine_is_exit_3_only_when_asked(tmp_path: Path) -> None:
 
 
 def test_check_is_exit_1_for_a_broken_file(tmp_path: Path) -> None:
-    labels = Path(run_json(make_project(tmp_path, 2))["folder"]) / "labels.coco.json"
+    labels = Path(run_here(make_project(tmp_path, 2))["folder"]) / "labels.coco.json"
     good = autolabel("check", labels, "--images", tmp_path / "images")
     assert (good.returncode, good.stderr) == (0, "")
     assert "conforms" in good.stdout
     broken = tmp_path / "broken.json"
-    broken.write_text(labels.read_text().replace('"iscrowd": 0', '"iscrowd": 2'))
+    broken.write_text(labels.read_text().replace('"iscrowd":0', '"iscrowd":2'))
     bad = autolabel("check", broken, "--json")
     assert bad.returncode == 1
     assert {v["rule"] for v in json.loads(bad.stdout)["violations"]} == {14}
@@ -128,7 +128,7 @@ def test_a_stopped_run_says_so_and_goes_on_later(tmp_path: Path, number: signal.
     _, stderr = process.communicate(timeout=30)
     assert process.returncode in {130, 0}  # 0: it was quicker than the signal
     assert "Traceback" not in stderr
-    assert run_json(run_file)["labelled"] == 60
+    assert run_here(run_file)["labelled"] == 60
 
 
 def test_init_makes_a_run_file_that_loads(tmp_path: Path) -> None:

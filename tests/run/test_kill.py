@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from projects import make_project, run_json
+from projects import make_project, run_here
 
 N_IMAGES = 90
 ROUNDS, KILLS_PER_ROUND = 6, 5
@@ -67,7 +67,7 @@ def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> N
             time.sleep(rng.uniform(0, duration))
             os.kill(process.pid, signal.SIGKILL)
             killed += process.wait() == -signal.SIGKILL
-        summary = run_json(run_file)
+        summary = run_here(run_file)
         resumed += summary["stages"]["segment"]["cached"] > 0
         assert (Path(summary["folder"]) / "labels.coco.json").read_bytes() == expected
         assert summary["found"] == summary["labelled"] == N_IMAGES

@@ -25,7 +25,7 @@ from pipeline.config import ClassConfig
 from pipeline.errors import CocoError
 from pipeline.records import Decision, ImageLabels, Mask, Point
 
-SETTINGS = settings(deadline=None, max_examples=60, derandomize=True)
+SETTINGS = settings(deadline=None, max_examples=40, derandomize=True)
 ACCEPT, REVIEW, DROP = Decision.ACCEPT, Decision.REVIEW, Decision.DROP
 
 

@@ -46,6 +46,7 @@ def test_a_region_gets_its_best_class_the_runner_up_and_the_background(draw: Any
     ("shares", "decision", "words"),
     [
         ({"cup": 0.4, "background": 0.6}, DROP, "background fits better: 0.60, cup 0.40"),
+        ({"cup": 0.42, "mug": 0.14, "background": 0.44}, DROP, "background fits better: 0.44"),
         ({"cup": 0.38, "mug": 0.32, "background": 0.3}, DROP, "score 0.38 < 0.40"),
         ({"cup": 0.6, "mug": 0.1, "background": 0.3}, REVIEW, "score 0.60 < 0.70"),
         ({"cup": 0.5, "mug": 0.45, "background": 0.05}, REVIEW, "mug is close behind with 0.45"),
@@ -146,6 +147,24 @@ def test_two_masks_of_one_object_become_one_label(draw: Any) -> None:
     sloppy = draw.region(draw.disc(42, 41, 21), iou=0.8)
     (one,) = _fuse(draw, draw.policy("cup"), (sloppy, sure("cup")), (good, sure("cup")))
     assert (one.region, one.merged, one.verdict.decision) == (good, 1, ACCEPT)
+
+
+@pytest.mark.parametrize(("limit", "labels"), [(0.6, 1), (0.65, 2)])
+def test_duplicate_iou_decides_where_neither_lies_in_the_other(
+    draw: Any, limit: float, labels: int
+) -> None:
+    left = (draw.region(draw.rectangle(10, 10, 40, 30)), sure("cup"))
+    right = (draw.region(draw.rectangle(19, 10, 40, 30)), sure("cup"))  # mask IoU 31 / 49
+    policy = draw.policy("cup", regions={"duplicate_iou": limit})
+    assert len(_fuse(draw, policy, left, right)) == labels
+
+
+def test_equally_good_masks_are_told_apart_by_their_pixels(draw: Any) -> None:
+    square = draw.rectangle(10, 10, 30, 30)
+    first = (draw.region(square & ~draw.rectangle(12, 12, 4, 4)), sure("cup"))
+    second = (draw.region(square & ~draw.rectangle(30, 30, 4, 4)), sure("cup"))
+    policy = draw.policy("cup")
+    assert _fuse(draw, policy, first, second) == _fuse(draw, policy, second, first)
 
 
 def test_one_object_gets_one_name_even_if_its_masks_disagree(draw: Any) -> None:

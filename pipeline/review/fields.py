@@ -1,0 +1,25 @@
+"""Names of the dataset's fields that reviewers see: one place for the App's side of the house."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OBJECTS: Final = "objects"
+TEXTS: Final = "texts"
+TAGS: Final = "scene_tags"
+
+LISTS: Final = {
+    OBJECTS: f"{OBJECTS}.detections",
+    TEXTS: f"{TEXTS}.polylines",
+    TAGS: f"{TAGS}.classifications",
+}
+"""Field → path of its list of labels. Only these three are reviewed and counted."""
+
+PENDING: Final = "pending"
+ACCEPTED: Final = "accepted"
+REJECTED: Final = "rejected"
+EDITED: Final = "edited"
+STATES: Final = (PENDING, ACCEPTED, REJECTED, EDITED)
+
+DONE: Final = "done"
+QUARANTINED: Final = "quarantined"
