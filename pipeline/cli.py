@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline import cli_models
+from pipeline import cli_models, cli_review
 from pipeline.console import err, out, reporter
 from pipeline.errors import AutolabelError, ConfigError
 
@@ -153,6 +153,9 @@ def doctor(as_json: AsJson = False) -> None:
     for f in findings:
         table.add_row(marks[f.state], escape(f.what), escape(f.found), escape(f.fix))
     out.print(table)
+
+
+cli_review.register(app)
 
 
 def _run_file(

@@ -31,7 +31,7 @@ CHARACTERS: Final = string.ascii_uppercase + string.digits + string.ascii_lowerc
 HEIGHT: Final = 64
 _WIDEST: Final = 256
 _STRIDE: Final = 4
-_WORD_SHARE: Final = 0.35
+_WORD_SHARE: Final = 0.45
 _ALPHABETS: Final = (
     string.ascii_uppercase,
     string.ascii_lowercase,
@@ -91,11 +91,8 @@ def _around(rng: np.random.Generator, height: int, width: int) -> Gray:
 
 
 def _tones(rng: np.random.Generator) -> tuple[float, float]:
-    plate = float(rng.uniform(0, 255))
-    ink = (plate + float(rng.uniform(90, 165))) % 255
-    if abs(ink - plate) < 70:  # noqa: PLR2004 - a sign must be readable
-        ink = 255.0 if plate < 128 else 0.0  # noqa: PLR2004 - the farther end
-    return plate, ink
+    light, dark = float(rng.uniform(165, 255)), float(rng.uniform(0, 95))
+    return (light, dark) if rng.random() < 0.5 else (dark, light)  # noqa: PLR2004 - a fair coin
 
 
 def _drawn(
@@ -121,8 +118,8 @@ def _on_plate(alpha: Gray, box: tuple[int, int, int, int], rng: np.random.Genera
 
 
 def _spoiled(pixels: Gray, rng: np.random.Generator) -> Gray:
-    if rng.random() < 0.35:  # noqa: PLR2004 - share of blurred crops
-        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), float(rng.uniform(0.4, 1.1))))
+    if rng.random() < 0.2:  # noqa: PLR2004 - share of blurred crops
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), float(rng.uniform(0.3, 0.8))))
     grain = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(rng.uniform(0, 9))
     return np.asarray(np.clip(pixels + grain, 0, 255))
 
@@ -140,7 +137,7 @@ def draw_crop(rng: np.random.Generator) -> Crop:
     alpha, box, edges = _drawn(text, rng)
     scene = _spoiled(_on_plate(alpha, box, rng), rng)
     tall = box[3] - box[1]
-    out = [round(tall * float(share)) for share in rng.uniform(-0.04, 0.42, 4)]
+    out = [round(tall * float(share)) for share in rng.uniform(-0.02, 0.36, 4)]
     y0, y1 = max(0, box[1] - out[0]), min(scene.shape[0], box[3] + out[1])
     x0, x1 = max(0, box[0] - out[2]), min(scene.shape[1], box[2] + out[3])
     width = min(_WIDEST, max(HEIGHT, round(HEIGHT * (x1 - x0) / (y1 - y0))))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Box = Sequence[float]
 
-STRINGS = 128
+STRINGS = 64
 MATCH = 0.5
 
 

@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 NETWORK: dict[str, int] = {"input_channel": 1, "output_channel": 64, "hidden_size": 64}
 _WORDS_PER_STEP = 24
 _WITH_WORDS, _WITHOUT_WORDS = 6, 2
-_CTC_FROM = 0.75
-
-
-def _ctc(logits: Tensor, texts: Sequence[str]) -> Tensor:
-    scores = logits.log_softmax(-1).permute(1, 0, 2)
-    wanted = torch.tensor([CHARACTERS.index(c) + 1 for text in texts for c in text])
-    lengths = torch.tensor([len(text) for text in texts])
-    steps = torch.full((len(texts),), scores.shape[0])
-    return functional.ctc_loss(scores, wanted, steps, lengths, zero_infinity=True)
 
 
 class ReaderTrainee:
@@ -50,25 +41,22 @@ class ReaderTrainee:
         self._dev = dev
 
     def losses(self, rng: np.random.Generator, progress: float) -> Mapping[str, Tensor]:
-        """Draw words and return the loss per frame and, late in the schedule, per word.
+        """Draw words and return the loss per frame.
 
-        Where each character stands is known, so frames are learnt first; from scratch CTC alone
-        stays at the blank for very long.
+        Where each character stands is known, so frames are learnt directly. CTC, from scratch or
+        added before the frames are right, falls back to the blank everywhere.
 
         Args:
             rng: Only source of randomness of the step.
-            progress: Share of the schedule done, 0..1.
+            progress: Unused.
 
         Returns:
             The loss terms, already weighted.
         """
-        crops = [draw_crop(rng) for _ in range(_WORDS_PER_STEP)]
-        images, frames = word_batch(crops)
+        del progress
+        images, frames = word_batch([draw_crop(rng) for _ in range(_WORDS_PER_STEP)])
         logits = self.model(images, None)
-        terms = {"frames": functional.cross_entropy(logits.flatten(0, 1), frames.flatten())}
-        if progress >= _CTC_FROM:
-            terms["words"] = 0.3 * _ctc(logits, [crop.text for crop in crops])
-        return terms
+        return {"frames": functional.cross_entropy(logits.flatten(0, 1), frames.flatten())}
 
     def evaluate(self) -> dict[str, float]:
         """Read true word boxes of development scenes.

@@ -41,7 +41,7 @@ def load_state(path: Path) -> StateDict:
             )
     except (OSError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
         raise WeightsError(
-            f"{path} was not loaded: {_reason(error)}\n"
+            f"{path} was not loaded: {reason_of(error)}\n"
             "  expected: a checkpoint that holds tensors only; files that hold code are refused"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
@@ -49,11 +49,14 @@ def load_state(path: Path) -> StateDict:
     return {str(name).removeprefix(_PARALLEL_PREFIX): value for name, value in state.items()}
 
 
-def _reason(error: Exception) -> str:
-    # torch's first line advises to load the file without restriction; the cause stands alone.
-    lines = str(error).splitlines() or ["the file ends too early"]
-    causes = [line for line in lines if "nsupported " in line]
-    return f"{type(error).__name__}: {(causes or lines)[0]}"
+def reason_of(error: Exception) -> str:
+    """Say in one line why a checkpoint was not loaded.
+
+    torch's own first line advises to load the file without restriction; it is left out.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if "weights_only" not in line]
+    said = [line for line in lines if "nsupported " in line] or [line for line in lines if line]
+    return f"{type(error).__name__}: {' '.join(said[:2])[:300] or 'the file ends too early'}"
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

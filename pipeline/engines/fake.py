@@ -35,7 +35,7 @@ _COLOURS: Final = {
     "cyan": (40, 210, 220),
 }
 _SYNONYMS: Final = {"gray": "grey", "violet": "purple", "turquoise": "cyan"}
-_PALETTE: Final = np.array(list(_COLOURS.values()), np.int32)
+_PALETTE: Final = np.array(list(_COLOURS.values()), np.float32)
 
 _MAX_SAMPLES_PER_SIDE: Final = 64
 _MAX_REGIONS: Final = 32
@@ -59,8 +59,9 @@ def fake_weights(model: str) -> str:
 
 def nearest_colours(image: RgbImage) -> NDArray[np.int32]:
     """Index of the nearest named colour of every pixel, (H, W)."""
-    # |p - c|^2 without |p|^2, which is the same for every colour.
-    scores = image.astype(np.int32) @ (2 * _PALETTE.T) - (_PALETTE**2).sum(1)
+    # |p - c|^2 without |p|^2, which is the same for every colour. All whole numbers below 2^24,
+    # so float32 is exact, whatever order BLAS adds in.
+    scores = image.astype(np.float32) @ (2 * _PALETTE.T) - (_PALETTE**2).sum(1)
     nearest: NDArray[np.int32] = scores.argmax(axis=2).astype(np.int32)
     return nearest
 

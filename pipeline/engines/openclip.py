@@ -13,10 +13,11 @@ from PIL import Image
 from torch import Tensor  # noqa: TID253
 
 from pipeline.engines.base import EngineInfo
-from pipeline.engines.batching import run_in_chunks
+from pipeline.engines.batching import is_out_of_memory, run_in_chunks
+from pipeline.engines.checkpoints import reason_of
 from pipeline.engines.devices import Device, Precision, autocast, free_memory
 from pipeline.engines.quiet import quiet
-from pipeline.errors import WeightsError
+from pipeline.errors import OutOfMemoryError, WeightsError
 from pipeline.records import RgbImage, Vectors
 from pipeline.weights import ModelFiles
 
@@ -43,6 +44,7 @@ class OpenClipEmbedder:
 
     Raises:
         WeightsError: The folder's files are no model that open_clip can load.
+        OutOfMemoryError: The model does not fit on the device.
     """
 
     def __init__(
@@ -132,9 +134,11 @@ def _load(files: ModelFiles, device: Device) -> tuple[Any, Any]:
             model, _, transform = open_clip.create_model_and_transforms(
                 f"local-dir:{files.folder}", device=device, require_pretrained=True
             )
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # whatever is wrong with the folder, it is not a model
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(f"{files.name} does not fit on {device}: {error}") from error
         raise WeightsError(
-            f"open_clip cannot load {files.folder}: {error}\n"
+            f"open_clip cannot load {files.folder}: {reason_of(error)}\n"
             "  expected: open_clip_config.json and matching weights, as `autolabel models pull` "
             "writes them"
         ) from error

@@ -45,19 +45,23 @@ def name_regions(
 ) -> list[Named]:
     """Name regions from what their plain and their masked crops look like.
 
-    A region is one thing, so its classes exclude each other: softmax over the classes and every
-    background prompt. That holds for models trained with a sigmoid too; their bias cancels out.
+    A region is one thing, so its classes exclude each other: a softmax over the classes, or over
+    the classes and every background prompt. That holds for models trained with a sigmoid too;
+    their bias cancels out.
 
-    The two crops are joined as probabilities, not as vectors or logits. Each then weighs no more
-    than its share, however sure it is: a greyed crop is unlike what models were trained on and
-    may be sure of nonsense. And where the crops disagree no class gets much more than its share,
-    so the region goes to review by itself.
+    Whether a region is background is asked of the masked crop alone. The plain crop shows the
+    surroundings, so background prompts are right about it even where the region is an object.
+
+    The names of the two crops are joined as probabilities, not as vectors or logits. Each then
+    weighs no more than its share, however sure it is: a greyed crop is unlike what models were
+    trained on and may be sure of nonsense. And where the crops disagree no class gets much more
+    than its share, so the region goes to review by itself.
 
     Args:
         regions: N regions.
         vectors: Of the same regions, in the same order.
         vocabulary: With at least one class for regions.
-        masked_weight: Share of the masked crop in [0, 1].
+        masked_weight: Share of the masked crop in the name, in [0, 1].
 
     Returns:
         N opinions, in the same order.
@@ -74,16 +78,21 @@ def name_regions(
     if not regions:
         return []
     positions = vocabulary.for_regions
-    cropped = softmax(vocabulary.logits(vectors.cropped, positions))
-    masked = softmax(vocabulary.logits(vectors.masked, positions))
-    joined = (1.0 - masked_weight) * cropped + masked_weight * masked
-    return _opinions(regions, joined, [vocabulary.names[at] for at in positions])
+    n_classes = len(positions)
+    cropped = vocabulary.logits(vectors.cropped, positions)
+    masked = vocabulary.logits(vectors.masked, positions)
+    names = (1.0 - masked_weight) * softmax(cropped[:, :n_classes])
+    names += masked_weight * softmax(masked[:, :n_classes])
+    ground = softmax(masked)[:, n_classes:].sum(axis=1)
+    scores = names * (1.0 - ground[:, None])
+    return _opinions(regions, scores, ground, [vocabulary.names[at] for at in positions])
 
 
-def _opinions(regions: tuple[Region, ...], joined: Matrix, names: list[str]) -> list[Named]:
+def _opinions(
+    regions: tuple[Region, ...], scores: Matrix, ground: Matrix, names: list[str]
+) -> list[Named]:
     # Rounded first, so that equal scores fall to the class that the policy names first.
-    scores = joined[:, : len(names)].round(DECIMALS)
-    ground = joined[:, len(names) :].sum(axis=1)
+    scores = scores.round(DECIMALS)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :2]
     return [
         Named(

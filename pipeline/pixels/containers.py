@@ -162,12 +162,15 @@ def _other_image(data: bytes) -> str | None:
 
 
 def _png(data: bytes) -> Container:
-    """Walk the chunks up to IEND and check each CRC.
+    """Walk the chunks up to IEND, check each CRC and count the frames that are there.
+
+    An animation's own count can lie. The image of ``IDAT`` is a frame by itself, also where it
+    stands before the animation and is no part of it.
 
     Raises:
         ImageRejectedError: A CRC does not fit.
     """
-    at, view = 8, memoryview(data)
+    at, view, n_frames = 8, memoryview(data), 0
     while at + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
@@ -178,9 +181,13 @@ def _png(data: bytes) -> Container:
                 Reason.CORRUPT, f"PNG chunk {name!r} at byte {at} does not fit its checksum"
             )
         if name == b"IEND":
-            return Container(Kind.PNG)
+            return Container(Kind.PNG, n_frames)
+        if name == b"fcTL" or (name == b"IDAT" and not n_frames):
+            n_frames += 1
         at = end
-    return Container(Kind.PNG, missing=f"the PNG ends inside the chunk at byte {at}, before IEND")
+    return Container(
+        Kind.PNG, n_frames, missing=f"the PNG ends inside the chunk at byte {at}, before IEND"
+    )
 
 
 def _webp(data: bytes) -> Container:

@@ -239,7 +239,7 @@ def _uri(port: int, password: str) -> str:
     return (
         f"mongodb://{_USER}:{quote_plus(password)}@127.0.0.1:{port}/?authSource=admin"
         f"&serverSelectionTimeoutMS={SELECTION_MS}&connectTimeoutMS={SELECTION_MS}"
-        f"&socketTimeoutMS={_SOCKET_MS}"
+        f"&socketTimeoutMS={_SOCKET_MS}&journal=true&uuidRepresentation=pythonLegacy"
     )
 
 

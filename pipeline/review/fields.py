@@ -23,3 +23,6 @@ STATES: Final = (PENDING, ACCEPTED, REJECTED, EDITED)
 
 DONE: Final = "done"
 QUARANTINED: Final = "quarantined"
+
+WORDS: Final = "words"
+"""Transcriptions of an image in one list: for reading only, derived from ``TEXTS``."""

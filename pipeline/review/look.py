@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.coco.document import TEXT
 from pipeline.config import ClassConfig
 from pipeline.records import JsonObject
-from pipeline.review.fields import OBJECTS, TAGS, TEXTS
+from pipeline.review.fields import DONE, LISTS, OBJECTS, PENDING, QUARANTINED, TAGS, TEXTS, WORDS
 from pipeline.review.schema import write_schemas
 from pipeline.review.views import save_queues
+from pipeline.review.words import declare_words, show_words
 
 PALETTE: Final = (
     "#ff5a5f",
@@ -32,15 +33,19 @@ TEXT_COLOUR: Final = "#ffe600"
 TAG_COLOUR: Final = "#adb5bd"
 OPACITY: Final = 0.45
 
+_WAITING: Final = "#f2b134"
+_FINE: Final = "#2f9e44"
+_BAD: Final = "#e03131"
+
 _GROUPS: Final = (
     ("labels", (OBJECTS, TEXTS, TAGS), True),
-    ("image", ("file_name", "status", "conflicts", "changed_by_rerun", "min_margin"), True),
+    ("image", ("file_name", WORDS, "status", "conflicts", "changed_by_rerun", "min_margin"), True),
     ("quarantine", ("quarantine_reason", "quarantine_detail"), True),
     ("tags", (), False),
-    ("origin", ("run_id", "image_id", "sha256", "embedding"), False),
+    ("origin", ("run_id", "image_id", "sha256", "embedding", "auto"), False),
     ("file", ("id", "filepath", "created_at", "last_modified_at"), False),
 )
-_SHOWN: Final = (OBJECTS, TEXTS, TAGS, "status", "quarantine_reason")
+_SHOWN: Final = (OBJECTS, TEXTS, TAGS, WORDS, "status", "quarantine_reason")
 
 
 def dress(dataset: Any, classes: Sequence[ClassConfig]) -> None:  # noqa: ANN401
@@ -50,8 +55,10 @@ def dress(dataset: Any, classes: Sequence[ClassConfig]) -> None:  # noqa: ANN401
         dataset: A FiftyOne dataset with the fields that publish writes.
         classes: The vocabulary of the run file.
     """
-    import fiftyone as fo  # noqa: PLC0415  slow; only who opens the App pays
+    import fiftyone as fo
 
+    declare_words(dataset)
+    show_words(dataset)
     write_schemas(dataset, classes)
     save_queues(dataset)
     fields = dataset.get_field_schema()
@@ -80,29 +87,27 @@ def colour_scheme(classes: Sequence[ClassConfig]) -> JsonObject:
         classes: The vocabulary, in the order of category ids.
     """
     regions = [entry.name for entry in classes if entry.use != "tag"]
-    colours = [
-        {"value": name, "color": PALETTE[place % len(PALETTE)]}
-        for place, name in enumerate(regions)
-    ]
+    colours = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(regions)}
+    tags = {entry.name: TAG_COLOUR for entry in classes if entry.use != "region"}
     return {
         "color_by": "value",
         "color_pool": list(PALETTE),
         "opacity": OPACITY,
         "fields": [
-            {
-                "path": OBJECTS,
-                "fieldColor": PALETTE[0],
-                "colorByAttribute": "label",
-                "valueColors": colours,
-            },
-            {
-                "path": TEXTS,
-                "fieldColor": TEXT_COLOUR,
-                "colorByAttribute": "label",
-                "valueColors": [{"value": TEXT, "color": TEXT_COLOUR}],
-            },
-            {"path": TAGS, "fieldColor": TAG_COLOUR},
+            _coloured(OBJECTS, PALETTE[0], colours),
+            _coloured(TEXTS, TEXT_COLOUR, {TEXT: TEXT_COLOUR}),
+            _coloured(TAGS, TAG_COLOUR, tags),
+            _coloured(WORDS, TEXT_COLOUR, {}),
+            _coloured("status", _WAITING, {PENDING: _WAITING, DONE: _FINE, QUARANTINED: _BAD}),
+            _coloured("quarantine_reason", _BAD, {}),
         ],
     }
 
 
+def _coloured(path: str, colour: str, values: Mapping[str, str]) -> JsonObject:
+    return {
+        "path": path,
+        "fieldColor": colour,
+        "colorByAttribute": "label" if path in LISTS else None,
+        "valueColors": [{"value": value, "color": shade} for value, shade in values.items()],
+    }

@@ -40,11 +40,11 @@ def serve(
         AppError: The port is taken, or the address is not one of this machine.
     """
     os.environ["FIFTYONE_SERVER"] = "1"
-    import fiftyone as fo  # noqa: PLC0415
+    import fiftyone as fo
 
     fo.config.singleton_cache = False  # as FiftyOne's own server does: pages ask in many threads
-    from fiftyone.server.app import app  # noqa: PLC0415
-    from fiftyone.server.events import set_port  # noqa: PLC0415
+    from fiftyone.server.app import app
+    from fiftyone.server.events import set_port
 
     set_port(port)
     hosts = LOOPBACK if address in LOOPBACK else frozenset[str]()

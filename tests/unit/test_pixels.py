@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from drawn import (
     FORMATS,
     HEIGHT,
     WIDTH,
+    chunk,
     encoded,
     exif,
     grey,
@@ -102,6 +104,17 @@ class TestSettings:
     def test_multi_frame(self, kind: str) -> None:
         assert reason(VARIANTS[f"moving {kind}"], multi_frame="quarantine") is Reason.MULTI_FRAME
         assert decoded(FILES[kind], multi_frame="quarantine").info.n_frames == 1
+
+    def test_an_animation_cannot_claim_more_frames_than_it_has(self) -> None:
+        data = VARIANTS["moving PNG"]
+        at = data.index(b"acTL") - 4
+        lie = chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))
+        assert decoded(data[:at] + lie + data[at + len(lie) :]).info.n_frames == 2
+
+    def test_an_image_before_the_animation_is_a_frame(self) -> None:
+        more = [Image.fromarray(255 - scene()), Image.fromarray(scene())]
+        data = encoded(scene(), "PNG", save_all=True, append_images=more, default_image=True)
+        assert decoded(data).info.n_frames == 3
 
     def test_reduced_copies_are_no_frames(self) -> None:
         pages = [Image.fromarray(scene()), Image.fromarray(scene()).reduce(2)]
@@ -212,8 +225,8 @@ class TestOrientation:
         data = encoded(scene(), "PNG")
         block = encoded(scene(), "PNG", exif=exif(6))
         at = block.index(b"eXIf") - 4
-        chunk = block[at : at + 12 + int.from_bytes(block[at : at + 4], "big")]
-        result = decoded(data[:-12] + chunk + data[-12:])
+        late = block[at : at + 12 + int.from_bytes(block[at : at + 4], "big")]
+        result = decoded(data[:-12] + late + data[-12:])
         assert result.info.orientation == 6
         assert np.array_equal(result.pixels, np.rot90(scene(), -1))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import inspect
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -89,16 +91,14 @@ def test_roots_follow_each_other_and_are_counted(tmp_path: Path) -> None:
 
 
 def test_nests_deeper_than_python_calls(tmp_path: Path) -> None:
-    here = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1100):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=here))
-    os.close(here)
-    (path,) = found(tmp_path)
-    assert path == "d/" * 1100 + "f"
+    path = "d/" * 200 + "f"
+    fill(tmp_path, path)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        assert list(found(tmp_path)) == [path]
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])

@@ -108,6 +108,22 @@ def test_weights_that_miss_a_tensor_are_explained(build: Any, name: str) -> None
         build(spoil=lambda state: state.pop(name))
 
 
+def test_code_in_a_folders_weights_is_not_run(
+    build: Any, tmp_path: Path, checked: Callable[[], ModelFiles], trap: Any
+) -> None:
+    import torch
+
+    from pipeline.engines.openclip import OpenClipEmbedder
+
+    build()
+    (tmp_path / "open_clip_model.safetensors").unlink()
+    torch.save({"visual.proj": trap}, tmp_path / "open_clip_pytorch_model.bin")
+    with pytest.raises(WeightsError, match="open_clip cannot load") as caught:
+        OpenClipEmbedder(checked(), 4, "cpu", "fp32")
+    assert "weights_only" not in str(caught.value), "advises to run the code"
+    assert not trap.mark.exists()
+
+
 def test_nan_comes_through(build: Any) -> None:
     def spoil(state: dict[str, Any]) -> None:
         state["visual.proj"].fill_(float("nan"))

@@ -19,6 +19,11 @@ def texts(spans: list[TextSpan], policy: TextPolicy = POLICY) -> list[str]:
     return sorted(line.text for line in find_lines(spans, policy))
 
 
+def box_quad(x: float, y: float, width: float, height: float) -> Quad:
+    right, bottom = x + width, y + height
+    return Point(x, y), Point(right, y), Point(right, bottom), Point(x, bottom)
+
+
 def turned(span: TextSpan, degrees: float) -> TextSpan:
     """The span turned clockwise as seen, with the image."""
     sin, cos = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
@@ -43,13 +48,20 @@ def test_words_beside_each_other_are_one_line(draw: Any) -> None:
     [
         ((45, 10, 20, 10), "the gap is 1.5 text heights"),
         ((32, 17, 20, 10), "it stands lower"),
-        ((32, 10, 60, 22), "it is more than twice as large"),
+        ((32, 4, 60, 22), "it is more than twice as large"),
         ((12, 10, 20, 10), "it lies on the other one"),
         ((10, 22, 20, 10), "it is the next line"),
     ],
 )
 def test_words_that_are_not_one_line(draw: Any, other: tuple[int, int, int, int], why: str) -> None:
     assert texts([draw.span("ONE", 10, 10), draw.span("TWO", *other)]) == ["ONE", "TWO"], why
+
+
+def test_words_in_two_directions_are_two_lines(draw: Any) -> None:
+    level = TextSpan(box_quad(-30, -5, 28, 10), "ONE", 0.9)
+    slanted = turned(TextSpan(box_quad(0, -5, 30, 10), "TWO", 0.9), 30)
+    assert texts([level, slanted]) == ["ONE", "TWO"]
+    assert texts([level, turned(slanted, -20)]) == ["ONE TWO"]
 
 
 def test_line_gap_is_in_text_heights(draw: Any) -> None:

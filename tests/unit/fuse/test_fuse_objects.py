@@ -75,6 +75,24 @@ def test_crops_that_disagree_go_to_review(draw: Any) -> None:
     assert {one.class_name, one.runner_up and one.runner_up.class_name} == {"cup", "table"}
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("masked_shows", "decision"), [("cup", ACCEPT), ("background", DROP)])
+def test_only_the_masked_crop_can_say_background(
+    draw: Any, weight: float, masked_shows: str, decision: Decision
+) -> None:
+    # The plain crop shows the surroundings, so it always looks like background as well.
+    policy = draw.policy("cup", "mug", regions={"masked_weight": weight})
+    region = draw.region(draw.disc(40, 40, 15))
+    other = "background" if masked_shows == "cup" else "cup"
+    cropped = draw.vector(policy, {"background": 0.9, "cup": 0.1})[None]
+    masked = draw.vector(policy, {masked_shows: 0.9, other: 0.1})[None]
+    findings = draw.findings(policy, [(region, sure("cup"))])
+    findings = replace(findings, region_vectors=RegionVectors(cropped, masked))
+    (one,) = fuse(findings, policy, draw.vocabulary(policy)).instances
+    assert one.verdict.decision is decision
+    assert one.background == pytest.approx(0.1 if masked_shows == "cup" else 0.9, abs=1e-4)
+
+
 @pytest.mark.parametrize(("weight", "name"), [(0.0, "table"), (1.0, "cup")])
 def test_masked_weight_moves_the_name_between_the_crops(
     draw: Any, weight: float, name: str
@@ -252,6 +270,14 @@ def test_halves_that_fit_worse_do_not_replace_the_whole(draw: Any) -> None:
     assert [one.verdict.decision for one in found] == [ACCEPT, DROP, DROP]
 
 
+def test_masks_that_overlap_are_not_members_of_a_group(draw: Any) -> None:
+    left, right = draw.rectangle(10, 10, 35, 40), draw.rectangle(30, 10, 40, 40)
+    whole = (draw.region(left | right), sure("car", 0.9))
+    pieces = [(draw.region(mask), sure("car", 0.9)) for mask in (left, right)]
+    found = _fuse(draw, draw.policy("car", regions={"duplicate_iou": 0.7}), whole, *pieces)
+    assert [one.verdict.decision for one in found] == [ACCEPT, DROP, DROP]
+
+
 def test_parts_of_members_of_a_group_are_still_parts(draw: Any) -> None:
     left, right = draw.rectangle(10, 10, 25, 30), draw.rectangle(40, 10, 25, 30)
     group = (draw.region(left | right), sure("cup", 0.8))
@@ -268,6 +294,15 @@ def test_a_part_of_a_part_names_the_whole(draw: Any) -> None:
     found = _fuse(draw, draw.policy("car"), handle, door, whole)
     assert [one.verdict.decision for one in found] == [ACCEPT, DROP, DROP]
     assert all("x 10, y 10 (60 x 40 px)" in one.verdict.reason for one in found[1:])
+
+
+def test_a_part_of_a_part_is_a_part_even_where_it_sticks_out_of_the_whole(draw: Any) -> None:
+    whole = (draw.region(draw.rectangle(10, 10, 60, 40)), sure("car", 0.9))
+    door = (draw.region(draw.rectangle(45, 15, 30, 30)), sure("car", 0.85))
+    mirror = (draw.region(draw.rectangle(66, 20, 10, 10)), sure("car", 0.8))  # 4 of 10 in the car
+    found = _fuse(draw, draw.policy("car"), mirror, door, whole)
+    assert [one.verdict.decision for one in found] == [ACCEPT, DROP, DROP]
+    assert found[2].verdict.reason.startswith("part: 40% of it lies in the car at x 10")
 
 
 def test_what_is_left_of_an_object_whose_whole_is_dropped_goes_to_review(draw: Any) -> None:

@@ -80,7 +80,7 @@ def test_signs_side_by_side_are_read_one_after_the_other(draw: Any) -> None:
 
 
 def test_a_sign_above_is_read_before_one_below_on_the_left(draw: Any) -> None:
-    assert read(draw, ("below", 10, 90, 40), ("above", 120, 10, 40)) == ["above", "below"]
+    assert read(draw, ("below", 10, 90, 40), ("above", 200, 10, 40)) == ["above", "below"]
 
 
 def test_columns_of_a_script_from_right_to_left_start_at_the_right(draw: Any) -> None:

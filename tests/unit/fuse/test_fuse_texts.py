@@ -125,6 +125,11 @@ def test_only_what_cannot_be_text_is_dropped_unseen(
     assert line.verdict.decision is decision
 
 
+def test_a_speck_inside_a_character_is_not_its_shape(draw: Any) -> None:
+    speck = (draw.region(draw.rectangle(35, 35, 8, 8)), sure("cross"))
+    assert _one(draw, draw.span("7", 20, 20, 40, 40), speck).verdict.decision is ACCEPT
+
+
 def test_a_letter_on_a_sign_is_text(draw: Any) -> None:
     sign = (draw.region(draw.rectangle(10, 10, 40, 40)), sure("sign"))
     line = _one(draw, draw.span("O", 24, 24, 12, 12), sign)
