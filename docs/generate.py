@@ -94,8 +94,9 @@ def _type(annotation: Any) -> str:
         return "list of " + " or ".join(dict.fromkeys(_type(arg) for arg in listed))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    names = {"str": "text", "float": "number", "int": "whole number", "bool": "true or false"}
-    return names.get(annotation.__name__, annotation.__name__.lower())
+    plain = {"str": "text", "float": "number", "int": "whole number", "bool": "true or false"}
+    name = str(annotation.__name__)
+    return plain.get(name, name.lower())
 
 
 def _default(field: FieldInfo) -> str:

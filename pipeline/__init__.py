@@ -9,17 +9,21 @@ records         the nouns: images, findings, labels; frozen values, no behaviour
 errors          the error tree; each error knows its exit code and if a retry helps
 config          the run file as strict, frozen values; ``runfile`` reads it from YAML
 geometry, rle   boxes, quads, IoU, NMS; masks as COCO run lengths (pure)
-pixels          file → upright RGB uint8, the one decoder; ``decoding`` runs it in
-                killable worker processes
+pixels          bytes → upright RGB uint8, the one decoder
+roots           opening files without ever leaving an image folder
+decoding        the decoder in killable worker processes (``decode_worker``)
 coco            labels ⇄ COCO, stable ids, conformance check
 store           findings on disk: immutable Parquet parts
 weights         ``models.lock``: which files, which digests, from where
 engines         the machines: open_clip, segment_anything, easyocr, rapidocr, fake
-scan            folders → manifest; every file gets exactly one end
+scan            folders → files, each with exactly one end; ``manifest`` groups them
 infer           ask every stage about every image once; resumes
-fuse            findings + policy → labels (pure)
-write           labels → run folder, whole or not at all
+fuse            findings + policy → labels (pure); ``prompts`` brings the text vectors
+assemble        the findings of a run → its labels, image by image
+write           labels → run folder, whole or not at all; ``summary`` counts
+review          labels ⇄ FiftyOne dataset, and what people decided
 synthetic       drawn scenes with ground truth known by construction
-app, cli        the composition root and the ``autolabel`` command
+app             the composition root: puts the verbs in a row
+cli             the ``autolabel`` command; ``overview``, ``console``, ``doctor``, ``starter``
 ==============  ==================================================================
 """

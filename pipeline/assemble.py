@@ -16,6 +16,7 @@ from pipeline.fuse import Vocabulary, fuse
 from pipeline.infer import OpenStage
 from pipeline.infer.stages import GROUP, batched
 from pipeline.manifest import Manifest
+from pipeline.pixels import Note, has_wrong_extension
 from pipeline.records import (
     Failure,
     Findings,
@@ -99,14 +100,21 @@ def _quarantine(
 
 
 def _findings(files: Sequence[SourceFile], answers: Mapping[StageName, Any]) -> Findings:
-    info: ImageInfo = answers[StageName.DECODE]
     return Findings(
-        image=ImageRecord(files[0], tuple(files[1:]), info),
+        image=ImageRecord(files[0], tuple(files[1:]), _named(answers[StageName.DECODE], files[0])),
         vector=answers.get(StageName.EMBED),
         regions=answers.get(StageName.SEGMENT, ()),
         region_vectors=answers.get(StageName.EMBED_REGIONS),
         texts=answers.get(StageName.READ, ()),
     )
+
+
+def _named(info: ImageInfo, file: SourceFile) -> ImageInfo:
+    # What was decoded is kept by content; whether the extension fits depends on today's name.
+    notes = [note for note in info.notes if note != Note.WRONG_EXTENSION]
+    if has_wrong_extension(file.path, info.mime):
+        notes.append(Note.WRONG_EXTENSION)
+    return replace(info, notes=tuple(notes))
 
 
 def _provenance(stages: Mapping[StageName, OpenStage]) -> dict[StageName, Provenance]:

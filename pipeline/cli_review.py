@@ -1,8 +1,11 @@
-"""``autolabel publish`` and ``autolabel pull``: labels to reviewers, and their decisions back."""
+"""``autolabel publish``, ``review`` and ``pull``: labels to people, their decisions back."""
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
+import socket
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +16,7 @@ from rich.markup import escape
 from pipeline.console import out, reporter
 
 if TYPE_CHECKING:
+    from pipeline.review.app import Opened
     from pipeline.runfile import RunFile
 
 ConfigPath = Annotated[Path, typer.Argument(help="Run file (YAML), see configs/.")]
@@ -59,6 +63,56 @@ def pull(config: ConfigPath, workspace: Workspace = None, as_json: AsJson = Fals
     _print_events(report.events)
 
 
+def review(
+    config: ConfigPath,
+    workspace: Workspace = None,
+    port: Annotated[
+        int, typer.Option("--port", help="Port of the App; 0 takes a free one.")
+    ] = 5151,
+    address: Annotated[str, typer.Option("--address", help="Address to listen on.")] = "127.0.0.1",
+    any_address: Annotated[
+        bool,
+        typer.Option(
+            "--allow-any-address", help="Let --address be one that other machines can reach."
+        ),
+    ] = False,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser window.")
+    ] = True,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="You sit at another machine: say how to get here.")
+    ] = False,
+    reviewer: Annotated[
+        str | None, typer.Option("--reviewer", help="Name on decisions; default the account's.")
+    ] = None,
+) -> None:
+    """Publish, open the FiftyOne App, and take decisions in when Ctrl-C ends it."""
+    from pipeline.review.app import Door
+    from pipeline.review.app import review as open_app
+
+    run_file = _run_file(config, workspace)
+    if reviewer:
+        os.environ["AUTOLABEL_REVIEWER"] = reviewer
+
+    def opened(here: Opened) -> None:
+        _print_opened(here, remote=remote)
+
+    door = Door(address, port, browser and not remote, any_address)
+    report = open_app(run_file, door, opened)
+    out.print(f"[green]pulled[/] {report.images} images that people touched")
+    _print_events(report.events)
+
+
+def _print_opened(here: Opened, *, remote: bool) -> None:
+    n = here.published.images
+    out.print(f"{n} images of run {here.published.run_id} are open for review at")
+    out.print(f"  [bold]{here.url}[/]")
+    if remote:
+        user, host = getpass.getuser(), socket.gethostname()
+        out.print(f"from your machine: ssh -N -L {here.port}:127.0.0.1:{here.port} {user}@{host}")
+    out.print("Ctrl-C ends the review and takes all decisions in")
+
+
 def _print_events(events: dict[str, int]) -> None:
     if events:
         counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in sorted(events.items()))
@@ -73,5 +127,5 @@ def _run_file(config: Path, workspace: Path | None) -> RunFile:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the main command."""
-    for command in (publish, pull):
+    for command in (publish, review, pull):
         app.command()(command)

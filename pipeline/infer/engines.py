@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TypeVar
 
 from pipeline.engines.base import Embedder, Segmenter, TextReader
 from pipeline.engines.registry import load_embedder, load_reader, load_segmenter
 from pipeline.errors import ConfigError
 from pipeline.records import StageName
 from pipeline.runfile import RunFile
-
-ConfigT = TypeVar("ConfigT")
 
 
 class Engines:
@@ -24,19 +21,25 @@ class Engines:
     @cached_property
     def embedder(self) -> Embedder:
         """The engine of ``stages.embed``."""
-        config = self._configured(self._stages.embed, "embed")
+        config = self._stages.embed
+        if config is None:
+            raise self._unconfigured("embed")
         return load_embedder(config, self._run.config, self._run.base)
 
     @cached_property
     def segmenter(self) -> Segmenter:
         """The engine of ``stages.segment``."""
-        config = self._configured(self._stages.segment, "segment")
+        config = self._stages.segment
+        if config is None:
+            raise self._unconfigured("segment")
         return load_segmenter(config, self._run.config, self._run.base)
 
     @cached_property
     def reader(self) -> TextReader:
         """The engine of ``stages.read``."""
-        config = self._configured(self._stages.read, "read")
+        config = self._stages.read
+        if config is None:
+            raise self._unconfigured("read")
         return load_reader(config, self._run.config, self._run.base)
 
     def load(self, stage: StageName) -> None:
@@ -51,7 +54,5 @@ class Engines:
             case StageName.DECODE:
                 pass
 
-    def _configured(self, config: ConfigT | None, key: str) -> ConfigT:
-        if config is None:
-            raise ConfigError(f"{self._run.path}: stages.{key} is needed, but not configured")
-        return config
+    def _unconfigured(self, stage: str) -> ConfigError:
+        return ConfigError(f"{self._run.path}: stages.{stage} is needed, but not configured")

@@ -49,11 +49,8 @@ def ask(stage: StageName, engines: Engines, asked: Sequence[Asked]) -> list[Any 
 
     A batch that raises is asked again one by one; numbers that are not finite are a failure.
     """
-    question = QUESTIONS[stage]
     try:
-        answers = question(engines, asked)
-        if len(answers) != len(asked):
-            raise EngineError(f"{len(answers)} answers for {len(asked)} images")  # noqa: TRY301
+        answers = _answers(stage, engines, asked)
     except Exception as error:  # noqa: BLE001  whatever a model raises ends one image, not the run
         if len(asked) == 1:
             return [_failure(stage, asked[0], error)]
@@ -62,6 +59,13 @@ def ask(stage: StageName, engines: Engines, asked: Sequence[Asked]) -> list[Any 
         answer if _is_finite(answer) else _not_a_number(stage, image)
         for image, answer in zip(asked, answers, strict=True)
     ]
+
+
+def _answers(stage: StageName, engines: Engines, asked: Sequence[Asked]) -> list[Any]:
+    answers = QUESTIONS[stage](engines, asked)
+    if len(answers) != len(asked):
+        raise EngineError(f"{len(answers)} answers for {len(asked)} images")
+    return answers
 
 
 def _failure(stage: StageName, image: Asked, error: Exception) -> Failure:

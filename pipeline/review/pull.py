@@ -78,7 +78,7 @@ def pull(run: RunFile) -> PullReport:
     """
     workspace, name = run.config.workspace, dataset_name(run)
     with locked_reviews(workspace), open_database(workspace), database_faults("pull"):
-        import fiftyone as fo  # noqa: PLC0415
+        import fiftyone as fo
 
         if not fo.dataset_exists(name):
             raise ReviewError(

@@ -5,39 +5,63 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-from pipeline.errors import AutolabelError
+from pipeline.errors import ReviewError
 from pipeline.review.guard import LOOPBACK, Asgi, Guard, folders_of
 
 _GRACE_SECONDS: Final = 1.0  # open pages hold their event stream for ever; no use in waiting
 _POLL_SECONDS: Final = 0.05
 
 
-class AppError(AutolabelError):
+class AppError(ReviewError):
     """The App cannot be opened."""
 
 
+def listen(address: str, port: int) -> socket.socket:
+    """Take a port, before anything that lasts is begun.
+
+    Args:
+        address: Name or number of an address of this machine.
+        port: The port; 0 for a free one.
+
+    Raises:
+        AppError: The port is taken, or the address is not one of this machine.
+    """
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen()
+    except OSError as error:
+        raise AppError(
+            f"cannot listen on {address} port {port}: {error.strerror or error}; "
+            "name another with --port, or 0 for any that is free"
+        ) from None
+    return listener
+
+
 def serve(
+    listener: socket.socket,
     address: str,
-    port: int,
-    folders: tuple[Path, ...],
+    folders: Sequence[Path],
     ready: Callable[[], None],
 ) -> None:
     """Serve the App until Ctrl-C or SIGTERM.
 
-    The database's address and the folder of plugins must be set before fiftyone is imported.
+    The database's address and the folder of plugins must be set before.
 
     Args:
-        address: Address to listen on.
-        port: Port to listen on.
+        listener: What to accept connections from.
+        address: What it is bound to.
         folders: Only files below these are shown.
         ready: Called once the server answers.
-
-    Raises:
-        AppError: The port is taken, or the address is not one of this machine.
     """
     os.environ["FIFTYONE_SERVER"] = "1"
     import fiftyone as fo
@@ -46,47 +70,37 @@ def serve(
     from fiftyone.server.app import app
     from fiftyone.server.events import set_port
 
-    set_port(port)
+    set_port(listener.getsockname()[1])
     hosts = LOOPBACK if address in LOOPBACK else frozenset[str]()
     guard = Guard(cast("Asgi", app), hosts, folders_of(folders))
-    try:
-        asyncio.run(_serve(guard, address, port, ready))
-    except OSError as error:
-        raise AppError(
-            f"cannot listen on {address} port {port}: {error.strerror or error}; "
-            "name another with --port"
-        ) from None
+    asyncio.run(_serve(guard, listener, ready))
 
 
-async def _serve(guard: Guard, address: str, port: int, ready: Callable[[], None]) -> None:
+async def _serve(guard: Guard, listener: socket.socket, ready: Callable[[], None]) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.bind = [f"[{address}]:{port}" if ":" in address else f"{address}:{port}"]
+    config.bind = [f"fd://{os.dup(listener.fileno())}"]
     config.graceful_timeout = _GRACE_SECONDS
     config.loglevel = "ERROR"
     stop = asyncio.Event()
-    _on_signals(stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     serving = asyncio.ensure_future(
         hypercorn_serve(cast("Any", guard), config, shutdown_trigger=stop.wait)
     )
-    if await _answers(serving, address, port):
+    if await _answers(serving, listener.getsockname()):
         ready()
     await serving
 
 
-def _on_signals(act: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, act)
-
-
-async def _answers(serving: asyncio.Future[None], address: str, port: int) -> bool:
+async def _answers(serving: asyncio.Future[None], place: tuple[Any, ...]) -> bool:
     """Wait until a request gets an answer; False if the server ended instead."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(place[0], place[0])  # noqa: S104
     while not serving.done():
         try:
-            reader, writer = await asyncio.open_connection(_reachable(address), port)
+            reader, writer = await asyncio.open_connection(host, place[1])
             writer.write(b"GET /fiftyone HTTP/1.0\r\nHost: localhost\r\n\r\n")
             line = await reader.readline()
             writer.close()
@@ -96,7 +110,3 @@ async def _answers(serving: asyncio.Future[None], address: str, port: int) -> bo
             return True
         await asyncio.sleep(_POLL_SECONDS)
     return False
-
-
-def _reachable(address: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104

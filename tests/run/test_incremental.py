@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -91,6 +92,19 @@ def test_a_renamed_and_moved_file_is_no_new_image(project: Path) -> None:
     assert {i["id"] for i in after["images"]} == {i["id"] for i in before["images"]}
     assert {a["id"] for a in after["annotations"]} == {a["id"] for a in before["annotations"]}
     assert "sub/renamed.png" in {image["file_name"] for image in after["images"]}
+
+
+def notes_by_path(summary: dict[str, Any]) -> dict[str, list[str]]:
+    rows = (Path(summary["folder"]) / "manifest.jsonl").read_text().splitlines()
+    return {row["paths"][0]["path"]: row["notes"] for row in map(json.loads, rows)}
+
+
+def test_what_is_said_of_a_name_follows_the_name(project: Path) -> None:
+    images = project.parent / "images"
+    (images / "0002.png").rename(images / "0002.jpg")
+    assert notes_by_path(run_here(project))["0002.jpg"] == ["wrong_extension"]
+    (images / "0002.jpg").rename(images / "0002.png")
+    assert notes_by_path(run_here(project))["0002.png"] == []
 
 
 def test_another_model_setting_runs_its_stage_and_what_builds_on_it(project: Path) -> None:

@@ -36,6 +36,7 @@ def mutant(seed: int) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # most of it is waiting for a processor when others want it too
 def test_every_mutant_ends_and_kills_nobody(tmp_path: Path) -> None:
     for seed in range(N_MUTANTS):
         (tmp_path / f"{seed:04d}.{KINDS[seed % len(KINDS)].lower()}").write_bytes(mutant(seed))

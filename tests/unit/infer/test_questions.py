@@ -31,9 +31,12 @@ def asked(n: int) -> list[Asked]:
     return [Asked(f"{i:064x}", f"{i}.png", image) for i, image in enumerate(images)]
 
 
-def engines(embed: Callable[[Sequence[np.ndarray]], Any] | None = None, **other: Any) -> Any:
-    parts = {name: SimpleNamespace(**{method: call}) for name, (method, call) in other.items()}
-    return SimpleNamespace(embedder=SimpleNamespace(embed_images=embed), **parts)
+def engines(embed: Callable[[Sequence[np.ndarray]], Any] | None) -> Any:
+    return SimpleNamespace(embedder=SimpleNamespace(embed_images=embed))
+
+
+def engine(name: str, method: str, call: Callable[[Any], Any]) -> Any:
+    return SimpleNamespace(**{name: SimpleNamespace(**{method: call})})
 
 
 def first_pixels(images: Sequence[np.ndarray]) -> np.ndarray:
@@ -53,6 +56,7 @@ def test_images_that_raise_fail_alone_and_order_is_kept(bad: set[int]) -> None:
         if i in bad:
             assert answer == Failure(StageName.EMBED, Reason.ENGINE_ERROR, "RuntimeError: cannot")
         else:
+            assert not isinstance(answer, Failure)
             assert answer[0] == i
 
 
@@ -106,14 +110,13 @@ def span(score: float, x: float = 1.0) -> TextSpan:
 def test_nan_is_found_in_regions_and_texts(
     stage: StageName, method: tuple[str, str], answer: tuple[Any, ...]
 ) -> None:
-    engine, call = method
-    fake = engines(**{engine: (call, lambda images: [answer for _ in images])})
+    fake = engine(*method, lambda images: [answer for _ in images])
     (failure,) = ask(stage, fake, asked(1))
     assert failure.reason is Reason.NAN_OUTPUT
 
 
 def test_an_engine_that_answers_too_few_fails_the_images() -> None:
-    fake = engines(segmenter=("segment", lambda images: []))
+    fake = engine("segmenter", "segment", lambda images: [])
     answers = ask(StageName.SEGMENT, fake, asked(2))
     assert [answer.detail for answer in answers] == ["EngineError: 0 answers for 1 images"] * 2
 
@@ -130,4 +133,5 @@ def test_region_vectors_are_split_into_cropped_and_masked() -> None:
 
 def test_no_regions_ask_no_model() -> None:
     (answer,) = ask(StageName.EMBED_REGIONS, engines(None), asked(1))
+    assert isinstance(answer, RegionVectors)
     assert answer.cropped.shape == (0, 0)
