@@ -3,6 +3,7 @@
 overhead  share of a labelling run's wall time that is not model compute, on data/samples
 memory    peak memory of a run over 5,000 small images against 500
 rerun     seconds of a run after a change of policy, against the first run's model seconds
+publish   seconds to publish for review against add_sample per image, and its peak memory
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Any
 
 from benchmarks.memory import measure_memory
 from benchmarks.overhead import measure_overhead
+from benchmarks.publish import measure_publish
 from benchmarks.rerun import measure_rerun
 
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "overhead": measure_overhead,
     "memory": measure_memory,
     "rerun": measure_rerun,
+    "publish": measure_publish,
 }
 RESULTS = Path(__file__).parent / "results"
 

@@ -31,26 +31,28 @@ def prompts_of(policy: PolicyConfig) -> tuple[str, ...]:
     """
     if not policy.classes:
         return ()
-    of_classes = (prompt for entry in policy.classes for prompt in _of_class(entry, policy))
-    of_background = (
-        prompt for word in policy.background for prompt in _of_background(word, policy)
-    )
-    return tuple(dict.fromkeys([*of_classes, *of_background]))
+    of_classes = [_of_class(entry, policy) for entry in policy.classes]
+    of_background = [_of_background(word, policy) for word in policy.background]
+    return _distinct(prompt for some in [*of_classes, *of_background] for prompt in some)
 
 
-def _of_class(entry: ClassConfig, policy: PolicyConfig) -> list[str]:
-    return [*_filled((entry.name, *entry.synonyms), policy), *entry.prompts]
+def _of_class(entry: ClassConfig, policy: PolicyConfig) -> tuple[str, ...]:
+    return _distinct([*_filled((entry.name, *entry.synonyms), policy), *entry.prompts])
 
 
-def _of_background(word: str, policy: PolicyConfig) -> list[str]:
+def _of_background(word: str, policy: PolicyConfig) -> tuple[str, ...]:
     # Through the templates as well: the words of a template alone lift the cosine with any
     # photograph, so a bare prompt would compete with a handicap.
-    return [*_filled((word,), policy), word]
+    return _distinct([*_filled((word,), policy), word])
 
 
 def _filled(words: Iterable[str], policy: PolicyConfig) -> list[str]:
     # No str.format: a class name may hold braces.
     return [template.replace("{}", word) for word in words for template in policy.templates]
+
+
+def _distinct(prompts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(prompts))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +155,7 @@ def _positions(policy: PolicyConfig, other_use: str) -> tuple[int, ...]:
     return tuple(at for at, entry in enumerate(policy.classes) if entry.use != other_use)
 
 
-def _mean(words: list[str], prompts: PromptVectors, unit: bool) -> Matrix:
+def _mean(words: tuple[str, ...], prompts: PromptVectors, unit: bool) -> Matrix:
     mean: Matrix = np.mean([_vector(word, prompts) for word in words], axis=0)
     return _normalised(mean[None])[0] if unit else mean
 

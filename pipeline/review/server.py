@@ -15,6 +15,11 @@ from pipeline.review.guard import LOOPBACK, Asgi, Guard, folders_of
 
 _GRACE_SECONDS: Final = 1.0  # open pages hold their event stream for ever; no use in waiting
 _POLL_SECONDS: Final = 0.05
+_SERVER_SETTINGS: Final = {
+    "FIFTYONE_SERVER": "1",
+    # Watches a store of FiftyOne's that nothing here uses, and takes seconds to stop.
+    "FIFTYONE_EXECUTION_STORE_NOTIFICATION_SERVICE_DISABLED": "true",
+}
 
 
 class AppError(ReviewError):
@@ -32,19 +37,14 @@ def listen(address: str, port: int) -> socket.socket:
         AppError: The port is taken, or the address is not one of this machine.
     """
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            address, port, type=socket.SOCK_STREAM
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        listener.listen()
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        family, place = found[0][0], found[0][4]
+        return socket.create_server((place[0], port), family=family)
     except OSError as error:
         raise AppError(
             f"cannot listen on {address} port {port}: {error.strerror or error}; "
             "name another with --port, or 0 for any that is free"
         ) from None
-    return listener
 
 
 def serve(
@@ -63,7 +63,7 @@ def serve(
         folders: Only files below these are shown.
         ready: Called once the server answers.
     """
-    os.environ["FIFTYONE_SERVER"] = "1"
+    os.environ |= _SERVER_SETTINGS
     import fiftyone as fo
 
     fo.config.singleton_cache = False  # as FiftyOne's own server does: pages ask in many threads

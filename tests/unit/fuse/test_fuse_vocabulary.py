@@ -64,6 +64,15 @@ def test_a_class_is_the_mean_of_its_prompts_at_length_one_for_softmax_models() -
     np.testing.assert_allclose(built.classes, [[0.5**0.5, 0.5**0.5]])
 
 
+def test_a_prompt_that_is_there_twice_counts_once() -> None:
+    twice = ClassConfig(name="cup", prompts=("a cup.",))
+    policy = _policy(classes=(twice,), background=("wall",), templates=("a {}.", "{}"))
+    prompts = _prompts({"a cup.": [1, 0], "cup": [0, 1], "a wall.": [1, 0], "wall": [0, 1]})
+    built = Vocabulary.build(policy, prompts)
+    np.testing.assert_allclose(built.classes, [[0.5**0.5, 0.5**0.5]])
+    np.testing.assert_allclose(built.background, [[0.5**0.5, 0.5**0.5]])
+
+
 def test_sigmoid_models_keep_the_mean_cosine_their_bias_was_learnt_for() -> None:
     policy = _policy(classes=(ClassConfig(name="cup"),), background=())
     prompts = _prompts({"a cup.": [1, 0], "the cup": [0, 1]}, bias=-4.0)

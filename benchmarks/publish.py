@@ -1,0 +1,195 @@
+"""Publishing for review: seconds against FiftyOne's own way, and memory over many masks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.runs import ROOT
+
+SMALL: Final = (200, 20)
+LARGE: Final = (1000, 50)
+
+_RUN_FILE: Final = """\
+name: bench
+images: [images]
+workspace: ws
+stages:
+  embed: {engine: fake}
+  segment: {engine: fake}
+policy:
+  classes: [{name: cat}, {name: dog}]
+"""
+
+_PUBLISH: Final = """\
+import json, sys, time, threading
+from pathlib import Path
+from benchmarks.publish import labels_by_hand, peak_mb
+from pipeline.review.database import open_database
+from pipeline.review.projection import ReviewDataset
+from pipeline.review.publish import publish
+from pipeline.runfile import load_run_file
+run = load_run_file(Path(sys.argv[1]))
+with open_database(run.config.workspace) as database:
+    import fiftyone as fo
+    fo.list_datasets()
+    before = peak_mb()
+    start = time.perf_counter(); report = publish(run); first = time.perf_counter() - start
+    out = {"seconds": first, "written": report.written, "before_mb": before, "peak_mb": peak_mb()}
+    start = time.perf_counter(); publish(run); out["unchanged_seconds"] = time.perf_counter() - start
+    if sys.argv[2] == "compare":
+        fo.config.database_uri = database.uri.replace("&journal=true", "")
+        from fiftyone.core.odm import database as odm
+        odm._disconnect()
+        out["add_sample_seconds"] = labels_by_hand(run)
+print(json.dumps(out))
+"""
+
+
+def measure_publish() -> dict[str, Any]:
+    """Publish 200 images x 20 masks both ways, then 1,000 x 50 in bounded memory.
+
+    FiftyOne's way is ``add_sample`` per image with the same labels, made from the same COCO file,
+    into a database that need not journal before it answers; ours waits for the journal.
+
+    Returns:
+        Wall seconds, their ratio, and peak memory of the publishing process.
+    """
+    small, large = _measure(*SMALL, "compare"), _measure(*LARGE, "alone")
+    return {
+        "images_x_masks": f"{SMALL[0]} x {SMALL[1]}",
+        "publish_seconds": round(small["seconds"], 2),
+        "add_sample_seconds": round(small["add_sample_seconds"], 2),
+        "times_faster": round(small["add_sample_seconds"] / small["seconds"], 2),
+        "publish_again_seconds": round(small["unchanged_seconds"], 2),
+        "peak_growth_mb": round(small["peak_mb"] - small["before_mb"]),
+        "large_images_x_masks": f"{LARGE[0]} x {LARGE[1]}",
+        "large_publish_seconds": round(large["seconds"], 2),
+        "large_publish_again_seconds": round(large["unchanged_seconds"], 2),
+        "large_peak_growth_mb": round(large["peak_mb"] - large["before_mb"]),
+    }
+
+
+def _measure(images: int, masks: int, how: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        run_file = make_run(Path(folder), images, masks)
+        command = [sys.executable, "-W", "ignore", "-c", _PUBLISH, str(run_file), how]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment.pop("FIFTYONE_DATABASE_URI", None)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+
+def make_run(folder: Path, images: int, masks: int) -> Path:
+    """Write a finished run with blobs as masks; gives the run file."""
+    from pipeline.coco import CocoWriter, categories
+    from pipeline.runfile import load_run_file
+    from pipeline.write import CONFIG, LABELS, MANIFEST, QUARANTINE, RunFolder, manifest_row
+
+    run_file = folder / "run.yaml"
+    run_file.write_text(_RUN_FILE)
+    (folder / "images").mkdir()
+    config = load_run_file(run_file).config
+    names = categories(config.policy.classes)
+    with RunFolder(config.workspace) as run:
+        with (
+            CocoWriter(run.path / LABELS, names, {}) as coco,
+            run.lines(MANIFEST) as manifest,
+            run.lines(QUARANTINE),
+        ):
+            for number in range(images):
+                labels = _labels(number, masks)
+                manifest(manifest_row(labels.image, config.images))
+                coco.add(labels, labels.image.source.path)
+        run.write_json(CONFIG, config.model_dump(mode="json"))
+    return run_file
+
+
+def _labels(number: int, masks: int) -> Any:  # noqa: ANN401
+    import numpy as np
+
+    from pipeline import records as r
+    from pipeline import rle
+
+    random = np.random.default_rng(number)
+    digest = f"{number:064x}"
+    verdict = r.Verdict(r.Decision.REVIEW, "benchmark")
+    instances = []
+    for _ in range(masks):
+        canvas = np.zeros((480, 640), np.bool_)
+        width, height = (int(n) for n in random.integers(20, 200, 2))
+        y, x = int(random.integers(0, 480 - height)), int(random.integers(0, 640 - width))
+        rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        wave = 0.8 + 0.2 * np.sin(6 * np.arctan2(rows, columns) + random.uniform(0, 6))
+        canvas[y : y + height, x : x + width] = rows**2 + columns**2 <= wave**2
+        mask = rle.encode(canvas)
+        box = rle.tight_box(mask)
+        assert box is not None
+        region = r.Region(mask, box, rle.area(mask), 0.9, 0.9, r.Point(box.x, box.y))
+        name = str(random.choice(["cat", "dog"]))
+        instances.append(r.Instance(name, 0.6, None, 0.1, region, verdict))
+    source = r.SourceFile(0, f"{number:05}.png", digest, 1000)
+    image = r.ImageRecord(source, (), r.ImageInfo(640, 480, 1, "image/png", "RGB"))
+    stages = r.StageName.SEGMENT, r.StageName.EMBED
+    provenance = {s: r.Provenance("fake", "fake", "0" * 64, s.value * 6) for s in stages}
+    return r.ImageLabels(image, (), tuple(instances), (), provenance)
+
+
+def labels_by_hand(run: Any) -> float:  # noqa: ANN401
+    """Read the same run and add it the way FiftyOne's documentation shows; gives seconds."""
+    import time
+
+    import fiftyone as fo
+
+    from pipeline.review.masks import crop, relative
+    from pipeline.review.runs import latest
+
+    start = time.perf_counter()
+    dataset = fo.Dataset("by-hand")
+    for image in latest(run.config.workspace).images():
+        detections = []
+        for label in image.labels:
+            assert label.content.mask is not None
+            box, mask = crop(label.content.mask)
+            detections.append(
+                fo.Detection(
+                    label=label.content.label,
+                    bounding_box=relative(box, image.width, image.height),
+                    mask=mask,
+                    confidence=label.facts.score,
+                    autolabel_id=label.id,
+                    review="pending",
+                    source="machine",
+                    decision=label.facts.decision,
+                    reason=label.facts.reason,
+                    margin=label.facts.margin,
+                    run_id=label.run_id,
+                    model=label.facts.model,
+                    predicted_iou=label.facts.predicted_iou,
+                    stability=label.facts.stability,
+                    area=label.facts.area,
+                    background=label.facts.background,
+                )
+            )
+        metadata = fo.ImageMetadata(width=image.width, height=image.height)
+        sample = fo.Sample(filepath=image.path, sha256=image.sha256, metadata=metadata)
+        sample["objects"] = fo.Detections(detections=detections)
+        dataset.add_sample(sample)
+    seconds = time.perf_counter() - start
+    dataset.delete()
+    return seconds
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
