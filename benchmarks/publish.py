@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from benchmarks.runs import ROOT
+from pipeline import records as r
+from pipeline import rle
+from pipeline.coco import CocoWriter, categories
+from pipeline.review.masks import crop, relative
+from pipeline.review.runs import latest
+from pipeline.runfile import RunFile, load_run_file
+from pipeline.write import CONFIG, LABELS, MANIFEST, QUARANTINE, RunFolder, manifest_row
 
 SMALL: Final = (200, 20)
 LARGE: Final = (1000, 50)
@@ -41,7 +52,8 @@ with open_database(run.config.workspace) as database:
     before = peak_mb()
     start = time.perf_counter(); report = publish(run); first = time.perf_counter() - start
     out = {"seconds": first, "written": report.written, "before_mb": before, "peak_mb": peak_mb()}
-    start = time.perf_counter(); publish(run); out["unchanged_seconds"] = time.perf_counter() - start
+    start = time.perf_counter(); publish(run)
+    out["unchanged_seconds"] = time.perf_counter() - start
     if sys.argv[2] == "compare":
         fo.config.database_uri = database.uri.replace("&journal=true", "")
         from fiftyone.core.odm import database as odm
@@ -90,10 +102,6 @@ def _measure(images: int, masks: int, how: str) -> dict[str, Any]:
 
 def make_run(folder: Path, images: int, masks: int) -> Path:
     """Write a finished run with blobs as masks; gives the run file."""
-    from pipeline.coco import CocoWriter, categories
-    from pipeline.runfile import load_run_file
-    from pipeline.write import CONFIG, LABELS, MANIFEST, QUARANTINE, RunFolder, manifest_row
-
     run_file = folder / "run.yaml"
     run_file.write_text(_RUN_FILE)
     (folder / "images").mkdir()
@@ -113,12 +121,7 @@ def make_run(folder: Path, images: int, masks: int) -> Path:
     return run_file
 
 
-def _labels(number: int, masks: int) -> Any:  # noqa: ANN401
-    import numpy as np
-
-    from pipeline import records as r
-    from pipeline import rle
-
+def _labels(number: int, masks: int) -> r.ImageLabels:
     random = np.random.default_rng(number)
     digest = f"{number:064x}"
     verdict = r.Verdict(r.Decision.REVIEW, "benchmark")
@@ -143,14 +146,9 @@ def _labels(number: int, masks: int) -> Any:  # noqa: ANN401
     return r.ImageLabels(image, (), tuple(instances), (), provenance)
 
 
-def labels_by_hand(run: Any) -> float:  # noqa: ANN401
+def labels_by_hand(run: RunFile) -> float:
     """Read the same run and add it the way FiftyOne's documentation shows; gives seconds."""
-    import time
-
     import fiftyone as fo
-
-    from pipeline.review.masks import crop, relative
-    from pipeline.review.runs import latest
 
     start = time.perf_counter()
     dataset = fo.Dataset("by-hand")
@@ -190,6 +188,4 @@ def labels_by_hand(run: Any) -> float:  # noqa: ANN401
 
 def peak_mb() -> float:
     """Peak resident memory of this process."""
-    import resource
-
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

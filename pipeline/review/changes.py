@@ -114,7 +114,7 @@ def detect(
     for published in image.published:
         if published.id not in present and published.kind in image.fields:
             yield from _deleted(image, published, machine.get(published.id), reviews)
-    if image.done != image.published_done and image.done != reviews.done:
+    if image.done not in {image.published_done, reviews.done}:
         what = What.IMAGE_DONE if image.done else What.IMAGE_REOPENED
         yield Event((what,), image.sha256, image.file_name, None, image.by, image.at)
     if image.tags not in {image.published_tags, reviews.tags}:
@@ -137,7 +137,7 @@ def _of_label(
         return
     said = None if machine is None else machine.content
     # Who and when are set by our operators; an edit by other means leaves the older ones there.
-    fresh = moved and seen.at != (logged.at if logged else None)
+    fresh = seen.at != (logged.at if logged else None)
     source = HUMAN if seen.added or (logged and logged.source == HUMAN) else MACHINE
     now = Reviewed(
         seen.id,

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import logging
 import os
 import secrets
 import socket
@@ -32,15 +31,11 @@ from urllib.parse import quote_plus
 
 from filelock import FileLock, Timeout
 from pymongo import MongoClient
-from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from pipeline.errors import DatabaseError
+from pipeline.review.address import SELECTION_MS, URI_SETTING, fiftyone_uses, reachable
 from pipeline.review.mongod import find_mongod
-
-URI_SETTING: Final = "FIFTYONE_DATABASE_URI"
-SELECTION_MS: Final = 2500
-"""How long a client looks for a server before it gives up; a mongod on this machine answers in
-milliseconds or is gone."""
 
 _OURS: Final = "AUTOLABEL_DATABASE_FOLDER"  # set beside an address that the user did not name
 _SOCKET_MS: Final = 120_000  # a mongod that hangs ends the command; slow queries do not
@@ -51,7 +46,6 @@ _ATTEMPTS: Final = 3
 _USER: Final = "autolabel"
 _AUTHENTICATION_FAILED: Final = 18
 
-_odm_log: Final = logging.getLogger("fiftyone.core.odm.database")
 _keepers: Final[list[subprocess.Popen[bytes]]] = []
 
 
@@ -108,77 +102,25 @@ def open_database(workspace: Path) -> Iterator[DatabaseHandle]:
     """
     named = os.environ.get(URI_SETTING)
     if named and _OURS not in os.environ:
-        handle = DatabaseHandle(_reachable(named))
-        with _fiftyone_uses({URI_SETTING: handle.uri}):
+        handle = DatabaseHandle(reachable(named))
+        with fiftyone_uses({URI_SETTING: handle.uri}):
             yield handle
         return
     home = _Home((workspace / "fiftyone").resolve())
     with _present(home):
         handle = _running(home)
-        with _fiftyone_uses({URI_SETTING: handle.uri, _OURS: str(home.folder)}):
+        with fiftyone_uses({URI_SETTING: handle.uri, _OURS: str(home.folder)}):
             yield handle
     _await_stop(home)
 
 
-def _reachable(uri: str) -> str:
-    """Check a server that the user named; gives its address with a time limit in it."""
-    shown = uri.rsplit("@", 1)[-1]
-    mend = f"Correct or unset {URI_SETTING}: without it the workspace gets a mongod of its own."
-    try:
-        with MongoClient[Any](uri, serverSelectionTimeoutMS=SELECTION_MS) as client:
-            client.admin.command("ping")
-    except (InvalidURI, ConfigurationError) as error:
-        raise DatabaseError(f"{URI_SETTING}={shown}: not an address: {error}. {mend}") from None
-    except PyMongoError as error:
-        seconds = SELECTION_MS / 1000
-        raise DatabaseError(
-            f"{URI_SETTING}={shown}: no database answered within {seconds} s: "
-            f"{str(error)[:300]}. {mend}"
-        ) from None
-    if "serverselectiontimeoutms" in uri.lower():
-        return uri
-    path = uri.split("://", 1)[1]
-    separator = "&" if "?" in path else "?" if "/" in path else "/?"
-    return f"{uri}{separator}serverSelectionTimeoutMS={SELECTION_MS}"
-
-
-@contextmanager
-def _fiftyone_uses(address: Mapping[str, str]) -> Iterator[None]:
-    """Tell fiftyone, imported or not yet, and the processes it starts."""
-    told = {**address, "FIFTYONE_DO_NOT_TRACK": "1"}
-    before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
-    _odm_log.addFilter(_is_news)
-    _reconnect(address[URI_SETTING])
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        _reconnect(before[URI_SETTING])
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    return "oldest supported major version" not in record.getMessage()
-
-
-def _reconnect(uri: str | None) -> None:
-    if "fiftyone" not in sys.modules:
-        return
-    import fiftyone as fo  # noqa: PLC0415, TID253
-    from fiftyone.core.odm import database  # noqa: PLC0415, TID253
-
-    # A process may open one workspace after another, and fiftyone keeps its first connection.
-    fo.config.database_uri = uri
-    database._disconnect()  # noqa: SLF001
-
-
 @contextmanager
 def _present(home: _Home) -> Iterator[None]:
-    """Be one of the database's users: it is kept running until the last one is gone."""
+    """Be one of the database's users: it is kept running until the last one is gone.
+
+    Raises:
+        DatabaseError: The folder cannot be written, or the last mongod does not end.
+    """
     try:
         home.folder.mkdir(parents=True, exist_ok=True)
         home.folder.chmod(0o700)
@@ -210,7 +152,11 @@ def _locked(handle: int, kind: int, seconds: float) -> bool:
 
 
 def _running(home: _Home) -> DatabaseHandle:
-    """Find the workspace's mongod, or start it; only one process at a time may try."""
+    """Find the workspace's mongod, or start it; only one process at a time may try.
+
+    Raises:
+        DatabaseError: It cannot be found, started or reached.
+    """
     try:
         with FileLock(home.folder / "start.lock", timeout=_START_SECONDS):
             password = _password(home)
@@ -333,7 +279,11 @@ def _state(home: _Home) -> dict[str, Any]:
 
 
 def _create_user(home: _Home, port: int, password: str) -> None:
-    """Make the one user; a fresh mongod lets a client on this machine do that, once."""
+    """Make the one user; a fresh mongod lets a client on this machine do that, once.
+
+    Raises:
+        DatabaseError: mongod does not answer.
+    """
     with _client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
         try:
             client.admin.command("createUser", _USER, pwd=password, roles=["root"])
@@ -349,7 +299,11 @@ def _client(uri: str) -> MongoClient[Any]:
 
 
 def _assert_ours(home: _Home, handle: DatabaseHandle) -> None:
-    """Make sure that the server holds this workspace's files, before anything is written."""
+    """Make sure that the server holds this workspace's files, before anything is written.
+
+    Raises:
+        DatabaseError: It holds others, or does not let us in.
+    """
     try:
         with _client(handle.uri) as client:
             options = client.admin.command("getCmdLineOpts")

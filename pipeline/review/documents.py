@@ -207,8 +207,8 @@ def seen_labels(
     seen = []
     for kind, field in FIELDS.items():
         container = document.get(field) or {}
-        for label in container.get(CONTAINERS[kind][1]) or ():
-            seen.append(_seen(kind, label, size, known))
+        labels = container.get(CONTAINERS[kind][1]) or ()
+        seen += [_seen(kind, label, size, known) for label in labels]
     return seen
 
 

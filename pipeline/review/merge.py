@@ -120,10 +120,13 @@ def _matches(
 
 
 def _places(review: Reviewed, current: MachineLabel | None) -> Iterable[Content]:
-    """Where a label of the run would be this one again.
+    """Say where a label of the run would be this one again.
 
     Where the run has the label itself, it told its other labels apart from it; only the place to
     which a person moved it remains to be watched.
+
+    Yields:
+        What the label says, and what the run said before, in as far as they are to be watched.
     """
     if review.content is not None and (
         current is None or not _same_place(current.content, review.content)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from typing import Any, Final
 from bson.binary import Binary
 
 from pipeline.app import SILENT, Listener
-from pipeline.records import JsonObject, Reason, StageName
+from pipeline.records import JsonObject, StageName
 from pipeline.review.database import open_database
 from pipeline.review.documents import (
     fields_digest,
@@ -37,7 +37,14 @@ from pipeline.review.projection import (
 )
 from pipeline.review.pull import Puller, PullReport
 from pipeline.review.queues import SURE, conflicts, min_margin
-from pipeline.review.runs import FinishedRun, QuarantinedFile, RunImage, latest
+from pipeline.review.runs import (
+    FinishedRun,
+    QuarantinedFile,
+    RunImage,
+    by_labels,
+    latest,
+    showable,
+)
 from pipeline.review.values import (
     MergedLabel,
     Status,
@@ -51,18 +58,7 @@ from pipeline.runfile import RunFile
 from pipeline.store import FindingStore, StageStore
 
 _CHUNK_IMAGES: Final = 64
-_CHUNK_LABELS: Final = 2000
-"""Labels laid out at a time: some 20 MB with their masks."""
-
 _ATTEMPTS: Final = 5
-_CAN_BE_SHOWN: Final = frozenset(
-    {
-        Reason.TRUNCATED, Reason.MULTI_FRAME, Reason.TOO_SMALL, Reason.TOO_ELONGATED,
-        Reason.DECODE_TIMEOUT, Reason.DECODE_OUT_OF_MEMORY, Reason.CHANGED_DURING_RUN,
-        Reason.NAN_OUTPUT, Reason.ENGINE_ERROR, Reason.ENGINE_OUT_OF_MEMORY,
-    }
-)  # fmt: skip
-"""Reasons of files that a browser can still show at least in part."""
 
 
 @dataclass(slots=True)
@@ -164,12 +160,12 @@ class _Publisher:
         listener.phase("pull", None)
         self._puller.pull_all()
         listener.phase("publish", len(self._run))
-        for images in _by_labels(self._run.images()):
+        for images in by_labels(self._run.images()):
             self._write([image.sha256 for image in images], lambda xs=images: map(self._image, xs))
             self._report.images += len(images)
             listener.advance(len(images))
         quarantined = self._run.quarantined()
-        shown = _showable(quarantined, self._run)
+        shown = showable(quarantined, self._run)
         for start in range(0, len(shown), _CHUNK_IMAGES):
             files = shown[start : start + _CHUNK_IMAGES]
             self._write(
@@ -354,33 +350,6 @@ def _vectors(run: FinishedRun, workspace: Path) -> StageStore[Any] | None:
     except (OSError, ValueError):
         return None
     return FindingStore(str(workspace / "store")).stage(StageName.EMBED, description)
-
-
-def _by_labels(images: Iterable[RunImage]) -> Iterator[list[RunImage]]:
-    chunk: list[RunImage] = []
-    labels = 0
-    for image in images:
-        chunk.append(image)
-        labels += len(image.labels)
-        if labels >= _CHUNK_LABELS or len(chunk) >= _CHUNK_IMAGES:
-            yield chunk
-            chunk, labels = [], 0
-    if chunk:
-        yield chunk
-
-
-def _showable(files: Iterable[QuarantinedFile], run: FinishedRun) -> list[QuarantinedFile]:
-    """One file per content that a browser can show."""
-    shown: dict[str, QuarantinedFile] = {}
-    for file in files:
-        if (
-            file.reason in _CAN_BE_SHOWN
-            and file.sha256 is not None
-            and file.sha256 not in run
-            and Path(file.path).is_file()
-        ):
-            shown.setdefault(file.sha256, file)
-    return list(shown.values())
 
 
 def _content_of(sample: StoredSample | None) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -12,11 +12,23 @@ from typing import IO, Any, Final
 from pipeline.coco.document import EXTRA, TEXT
 from pipeline.errors import ReviewError
 from pipeline.geometry import quad_box
-from pipeline.records import Box, JsonObject, Mask, Point
+from pipeline.records import Box, JsonObject, Mask, Point, Reason
 from pipeline.review.values import Content, Facts, Kind, MachineLabel
 from pipeline.write import CONFIG, LABELS, MANIFEST, QUARANTINE
 
 _TOY: Final = "tiny-synthetic"
+_CHUNK_IMAGES: Final = 64
+_CHUNK_LABELS: Final = 2000
+"""Labels laid out at a time: some 20 MB with their masks."""
+
+_CAN_BE_SHOWN: Final = frozenset(
+    {
+        Reason.TRUNCATED, Reason.MULTI_FRAME, Reason.TOO_SMALL, Reason.TOO_ELONGATED,
+        Reason.DECODE_TIMEOUT, Reason.DECODE_OUT_OF_MEMORY, Reason.CHANGED_DURING_RUN,
+        Reason.NAN_OUTPUT, Reason.ENGINE_ERROR, Reason.ENGINE_OUT_OF_MEMORY,
+    }
+)  # fmt: skip
+"""Reasons of files that a browser can still show at least in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +212,8 @@ class FinishedRun:
         image = self._entry(file, self._images[place])
         labels = [self._tag(image, tag) for tag in image[EXTRA]["tags"]]
         file.seek(self._starts[place])
-        for _ in range(self._counts[place]):
-            labels.append(self._annotation(json.loads(file.readline().rstrip(b",\n"))))
-        return tuple(labels)
+        lines = (file.readline().rstrip(b",\n") for _ in range(self._counts[place]))
+        return (*labels, *(self._annotation(json.loads(line)) for line in lines))
 
     @staticmethod
     def _entry(file: IO[bytes], start: int) -> JsonObject:
@@ -286,7 +297,10 @@ def _image_id(line: bytes) -> int:
 
 
 def _entries(file: IO[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
-    """Section, place and text of every entry.
+    """Read the file entry by entry.
+
+    Yields:
+        Section, place and text.
 
     Source: ``pipeline.coco.writer``, which gives every section and every entry its own line.
     """
@@ -299,6 +313,38 @@ def _entries(file: IO[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
         start = file.tell()
 
 
+def by_labels(images: Iterable[RunImage]) -> Iterator[list[RunImage]]:
+    """Cut a run into pieces that fit into memory whatever the images hold.
+
+    Yields:
+        Images that follow each other.
+    """
+    chunk: list[RunImage] = []
+    labels = 0
+    for image in images:
+        chunk.append(image)
+        labels += len(image.labels)
+        if labels >= _CHUNK_LABELS or len(chunk) >= _CHUNK_IMAGES:
+            yield chunk
+            chunk, labels = [], 0
+    if chunk:
+        yield chunk
+
+
+def showable(files: Iterable[QuarantinedFile], run: FinishedRun) -> list[QuarantinedFile]:
+    """One file per content that a browser can show."""
+    shown: dict[str, QuarantinedFile] = {}
+    for file in files:
+        if (
+            file.reason in _CAN_BE_SHOWN
+            and file.sha256 is not None
+            and file.sha256 not in run
+            and Path(file.path).is_file()
+        ):
+            shown.setdefault(file.sha256, file)
+    return list(shown.values())
+
+
 def latest(workspace: Path) -> FinishedRun:
     """Open the latest run of a workspace.
 
@@ -306,13 +352,3 @@ def latest(workspace: Path) -> FinishedRun:
         ReviewError: There is none, or its files are damaged.
     """
     return FinishedRun(workspace / "runs" / "latest")
-
-
-def opened(workspace: Path, run_ids: Sequence[str]) -> dict[str, FinishedRun]:
-    """Open those of these runs whose folders are still there."""
-    folders = {run_id: workspace / "runs" / run_id for run_id in run_ids}
-    return {
-        run_id: FinishedRun(folder)
-        for run_id, folder in folders.items()
-        if (folder / LABELS).is_file()
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -66,6 +67,7 @@ def serve(
     os.environ |= _SERVER_SETTINGS
     import fiftyone as fo
 
+    logging.getLogger("fiftyone").setLevel(logging.WARNING)
     fo.config.singleton_cache = False  # as FiftyOne's own server does: pages ask in many threads
     from fiftyone.server.app import app
     from fiftyone.server.events import set_port

@@ -66,9 +66,10 @@ def test_server_refuses_other_names_and_other_sites(session: Session) -> None:
 def test_grid_shows_labels_words_and_what_is_wrong(reviewer: Reviewer) -> None:
     page = reviewer.page
     assert page.locator("[data-cy=looker]").count() == len(IMAGES) + 1
-    reviewer.shoot("grid")
     for shown in ("CAFE", "HOTEL", "pending", "quarantined", "truncated"):
-        assert page.get_by_text(shown, exact=True).count(), shown
+        page.get_by_text(shown, exact=True).first.wait_for()
+    page.wait_for_timeout(3000)
+    reviewer.shoot("grid")
 
 
 def test_names_and_texts_are_shown_never_run(reviewer: Reviewer) -> None:
@@ -97,7 +98,7 @@ def decided(reviewer: Reviewer, session: Session) -> str:
     reviewer.open_image("accept.png")
     reviewer.shoot("image")
     reviewer.select_object()
-    reviewer.press_button("CheckIcon")
+    reviewer.press_button("check")
     reviewer.told("1 accepted")
 
     reviewer.open_image("relabel.png")

@@ -1,4 +1,4 @@
-"""One mongod and one import of fiftyone for all tests here; each test has a workspace of its own."""
+"""One mongod and one import of fiftyone for all tests here; a workspace for each test."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mongod() -> Path:
 
 @pytest.fixture(scope="session")
 def server(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseHandle]:
-    """A database that stays open for the session."""
+    # A database that stays open for the session.
     assert "FIFTYONE_DATABASE_URI" not in os.environ, "tests never touch a database of yours"
     with open_database(tmp_path_factory.mktemp("server")) as handle:
         yield handle

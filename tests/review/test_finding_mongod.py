@@ -86,7 +86,7 @@ def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
 def test_a_dead_address_is_told_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, told: str
 ) -> None:
-    monkeypatch.setattr("pipeline.review.database.SELECTION_MS", 200)
+    monkeypatch.setattr("pipeline.review.address.SELECTION_MS", 200)
     monkeypatch.delenv("AUTOLABEL_DATABASE_FOLDER", raising=False)
     monkeypatch.setenv("FIFTYONE_DATABASE_URI", uri)
     with pytest.raises(DatabaseError, match=told) as error, open_database(tmp_path):

@@ -8,9 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from pipeline.review.changes import SeenLabel
-from pipeline.review.values import Content, Kind, Status
 from review.histories import (
     CLASSES,
     Desk,
@@ -21,6 +18,9 @@ from review.histories import (
     rectangle,
     region,
 )
+
+from pipeline.review.changes import SeenLabel
+from pipeline.review.values import Content, Kind, Status
 
 HISTORIES = 300
 
@@ -34,9 +34,11 @@ models = st.builds(
     texts=st.tuples(*[st.booleans()] * 2),
     misread=st.booleans(),
 )
+STATES = ("accepted", "rejected", "edited")
+NAMES = (*CLASSES, "<script>x</script>")
 acts = st.one_of(
-    st.tuples(st.just("review"), st.integers(0, 30), st.sampled_from(("accepted", "rejected", "edited"))),
-    st.tuples(st.just("relabel"), st.integers(0, 30), st.sampled_from((*CLASSES, "<script>x</script>"))),
+    st.tuples(st.just("review"), st.integers(0, 30), st.sampled_from(STATES)),
+    st.tuples(st.just("relabel"), st.integers(0, 30), st.sampled_from(NAMES)),
     st.tuples(st.just("redraw"), st.integers(0, 30), st.integers(0, 6)),
     st.tuples(st.just("correct"), st.integers(0, 30), st.text(max_size=5)),
     st.tuples(st.just("tag"), st.integers(0, 30), st.sampled_from(("check", "<i>"))),
@@ -140,7 +142,8 @@ def check(desk: Desk, person: Person) -> None:
     for name, fields in person.fields.items():
         if set(fields) == {"tags"} and name not in there:
             continue  # a tag on a machine's label goes with the label
-        now = {"label": (content := there[name].content).label, "text": content.text}
+        content = there[name].content
+        now: dict[str, object] = {"label": content.label, "text": content.text}
         now |= {"geometry": content.geometry, "tags": there[name].extras.get("tags")}
         assert {key: now[key] for key in fields if key != "review"} == {
             key: value for key, value in fields.items() if key != "review"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from review.made_runs import HTML, Shown, draw, make_project, write_run
 
 from pipeline.errors import ReviewError
 from pipeline.records import Quarantined, Reason
@@ -19,7 +20,6 @@ from pipeline.review.projection import dataset_name
 from pipeline.review.publish import publish
 from pipeline.review.pull import pull
 from pipeline.runfile import RunFile
-from review.made_runs import HTML, Shown, draw, make_project, write_run
 
 pytestmark = [pytest.mark.mongo, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -282,7 +282,7 @@ def test_an_edit_during_publish_is_taken_up_first(
 def test_a_copy_of_a_label_is_an_addition(fo: Any, run: RunFile) -> None:
     one = sample(fo, run, "b.png")
     copied = one.objects.detections[0].copy()
-    copied.label = "cat"
+    copied.label, copied.bounding_box = "cat", [0.1, 0.6, 0.3, 0.2]
     one.objects.detections.append(copied)
     one.save()
     assert pull(run).events == {"added": 1}
@@ -363,7 +363,7 @@ def _edit(fo: Any, one: Any, what: str, n: int) -> None:
 
 def _human(one: Any) -> dict[str, tuple[object, ...]]:
     """What is of people in a sample: id → its fields."""
-    out = {}
+    out: dict[str, tuple[object, ...]] = {}
     for label in one.objects.detections:
         name = label.get_attribute_value("autolabel_id", None) or f"human:{label.id}"
         review = label.get_attribute_value("review", None)

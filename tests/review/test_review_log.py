@@ -37,13 +37,15 @@ def event(name: str = "1", status: Status = Status.ACCEPTED, image: str = "aa") 
 
 def test_events_come_back_as_they_were(tmp_path: Path) -> None:
     line = Content(Kind.TEXT, "text", ODD, points=(Point(1.5, 2), Point(3, 4), Point(5, 6)))
+    drawn = Reviewed("2", Status.EDITED, HUMAN, line, at=AT)
+    gone = Reviewed("3", Status.DELETED, MACHINE, None, at=AT)
     events = [
         event(),
-        Event((What.ADDED,), "bb", "b.png", Reviewed("2", Status.EDITED, HUMAN, line, at=AT), "", AT),
-        Event((What.DELETED,), "bb", "b.png", Reviewed("3", Status.DELETED, MACHINE, None, at=AT), "", AT),
+        Event((What.ADDED,), "bb", "b.png", drawn, "", AT),
+        Event((What.DELETED,), "bb", "b.png", gone, "", AT),
         Event((What.IMAGE_DONE,), "bb", "b.png", None, "x", AT),
         Event((What.IMAGE_TAGGED,), "bb", "b.png", None, "x", AT, ("t",)),
-    ]  # fmt: skip
+    ]
     log = ReviewLog(tmp_path)
     assert log.append(events) == 5
     assert list(read_events(log.folder)) == events

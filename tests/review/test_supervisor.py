@@ -40,7 +40,7 @@ def own_mongod(mongod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Another process that holds the database of tmp_path open; its pid of mongod."""
+    # Another process that holds the database of tmp_path open, and its mongod.
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,
