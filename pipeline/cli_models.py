@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from pipeline.console import err, out
@@ -85,30 +92,34 @@ def verify_models(
 
 @app.command("pull")
 def pull_models(
-    names: Annotated[list[str], typer.Argument(help="Models of models.lock.")],
+    names: Annotated[
+        list[str], typer.Argument(help="Models of models.lock, or ARCH/PRETRAINED_TAG.")
+    ],
     directory: Directory = None,
 ) -> None:
     """Fetch weights into the models directory and check them; goes on where it was stopped."""
     from pipeline.config import ModelsConfig
-    from pipeline.weights import pull
+    from pipeline.engines.registry import pull_model
 
     config = ModelsConfig(directory=directory)
-    for entry in [_entry(name) for name in names]:
-        with _DownloadBars(entry) as bars:
-            files = pull(entry, config, bars.show)
-        out.print(f"{entry.name}: verified, in {files.folder}", markup=False)
+    for name in names:
+        with _DownloadBars() as bars:
+            files = pull_model(name, config, bars.show)
+        out.print(f"{name}: verified, in {files.folder}", markup=False)
 
 
 class _DownloadBars(Progress):
-    """One bar per file of a model."""
+    """One bar per file, made when its first bytes arrive."""
 
-    def __init__(self, entry: LockEntry) -> None:
+    def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
         super().__init__(*columns, TransferSpeedColumn(), console=err)
-        self._bars = {file.path: self.add_task(file.path, total=file.size) for file in entry.files}
+        self._bars: dict[str, TaskID] = {}
 
     def show(self, name: str, done: int, total: int | None) -> None:
         """Move the bar of a file."""
+        if name not in self._bars:
+            self._bars[name] = self.add_task(name, total=total)
         self.update(self._bars[name], completed=done, total=total)
 
 

@@ -120,9 +120,12 @@ def _print_events(events: dict[str, int]) -> None:
 
 
 def _run_file(config: Path, workspace: Path | None) -> RunFile:
+    from pipeline.review.mongod import check_mongod
     from pipeline.runfile import Overrides, load_run_file
 
-    return load_run_file(config, Overrides(workspace=workspace))
+    run_file = load_run_file(config, Overrides(workspace=workspace))
+    check_mongod()  # before anything heavy is loaded
+    return run_file
 
 
 def register(app: typer.Typer) -> None:

@@ -2,8 +2,9 @@
 
 Every method takes a batch and answers in the same order with as many answers. Images are upright
 RGB uint8 arrays (H, W, 3) of any size; engines resize for themselves and never see a path.
-Engines hold their model for as long as they live and are used by one thread at a time. They do
-not catch their own out-of-memory or NaN: ``pipeline.infer`` halves batches and singles out images.
+Engines hold their model for as long as they live and are used by one thread at a time. Out of
+memory they halve their batch (``batching``), and raise when one image does not fit; vectors and
+scores that are not numbers they pass on: ``pipeline.infer`` singles out images that failed.
 """
 
 from __future__ import annotations

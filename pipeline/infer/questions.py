@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pipeline.errors import EngineError, OutOfMemoryError
+from pipeline.errors import EngineError, ImageRejectedError, OutOfMemoryError
 from pipeline.infer.crops import region_crops
 from pipeline.infer.engines import Engines
 from pipeline.records import (
@@ -70,6 +70,8 @@ def _answers(stage: StageName, engines: Engines, asked: Sequence[Asked]) -> list
 
 def _failure(stage: StageName, image: Asked, error: Exception) -> Failure:
     _log.debug("%s: %s failed", image.name, stage.value, exc_info=error)
+    if isinstance(error, ImageRejectedError):
+        return Failure(stage, error.reason, error.detail)
     memory = isinstance(error, OutOfMemoryError | MemoryError)
     reason = Reason.ENGINE_OUT_OF_MEMORY if memory else Reason.ENGINE_ERROR
     return Failure(stage, reason, f"{type(error).__name__}: {error}"[:500])

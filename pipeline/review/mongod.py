@@ -56,6 +56,16 @@ def find_mongod(environment: Mapping[str, str] | None = None) -> Path:
     raise DatabaseError(f"no mongod works here, and reviewing needs one. Tried:\n{tried}\n{_FIXES}")
 
 
+def check_mongod() -> None:
+    """Make sure, at next to no cost, that a database can be had.
+
+    Raises:
+        DatabaseError: No server is named, and no mongod works.
+    """
+    if not os.environ.get("FIFTYONE_DATABASE_URI"):
+        find_mongod()
+
+
 def _candidates(env: Mapping[str, str]) -> Iterator[Candidate]:
     if env.get(SETTING):
         yield Candidate(SETTING, Path(env[SETTING]).expanduser())

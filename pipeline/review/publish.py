@@ -12,11 +12,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bson.binary import Binary
 
-from pipeline.app import SILENT, Listener
 from pipeline.records import JsonObject, StageName
 from pipeline.review.database import open_database
 from pipeline.review.documents import (
@@ -56,6 +55,9 @@ from pipeline.review.values import (
 )
 from pipeline.runfile import RunFile
 from pipeline.store import FindingStore, StageStore
+
+if TYPE_CHECKING:
+    from pipeline.app import Listener  # which loads every verb, and none is needed here
 
 _CHUNK_IMAGES: Final = 64
 _ATTEMPTS: Final = 5
@@ -114,7 +116,7 @@ class _Target:
     before: StoredSample | None = None
 
 
-def publish(run: RunFile, listener: Listener = SILENT) -> PublishReport:
+def publish(run: RunFile, listener: Listener | None = None) -> PublishReport:
     """Make the dataset show the latest run of a workspace, with all that people decided.
 
     Raises:
@@ -155,15 +157,18 @@ class _Publisher:
             entry["name"] for entry in classes if looked_twice and entry["use"] == "both"
         )
 
-    def run(self, listener: Listener) -> PublishReport:
+    def run(self, listener: Listener | None) -> PublishReport:
         """Pull, write, tidy up."""
-        listener.phase("pull", None)
+        if listener is not None:
+            listener.phase("pull", None)
         self._puller.pull_all()
-        listener.phase("publish", len(self._run))
+        if listener is not None:
+            listener.phase("publish", len(self._run))
         for images in by_labels(self._run.images()):
             self._write([image.sha256 for image in images], lambda xs=images: map(self._image, xs))
             self._report.images += len(images)
-            listener.advance(len(images))
+            if listener is not None:
+                listener.advance(len(images))
         quarantined = self._run.quarantined()
         shown = showable(quarantined, self._run)
         for start in range(0, len(shown), _CHUNK_IMAGES):

@@ -99,6 +99,6 @@ def browser(chromium: str) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def reviewer(session: Session, browser: Any) -> Reviewer:
     """Someone with the grid in front of them."""
-    person = Reviewer(browser.new_page(viewport={"width": 1600, "height": 950}), session.url)
+    person = Reviewer(browser.new_page(viewport={"width": 1400, "height": 850}), session.url)
     person.open_grid()
     return person

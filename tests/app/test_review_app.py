@@ -93,7 +93,7 @@ def test_nothing_leaves_the_machine(reviewer: Reviewer) -> None:
 
 @pytest.fixture(scope="module")
 def decided(reviewer: Reviewer, session: Session) -> str:
-    """Four decisions, by button and key; then Ctrl-C. Gives what the command printed."""
+    """Decisions by button and key, one on a whole image; then Ctrl-C. Gives what was printed."""
     page = reviewer.page
     reviewer.open_image("accept.png")
     reviewer.shoot("image")
@@ -121,15 +121,20 @@ def decided(reviewer: Reviewer, session: Session) -> str:
     reviewer.select_object()
     page.keyboard.press("x")
     reviewer.told("1 rejected")
+    page.keyboard.press("d")
+    reviewer.form().get_by_text("2 labels of this image are still pending.").wait_for()
+    reviewer.submit()
+    reviewer.told("1 image done")
     reviewer.close_image()
 
     page.locator("[data-cy=new-panel-btn]").first.dispatch_event("click")
     page.get_by_text(PANEL, exact=True).last.dispatch_event("click")
     page.get_by_text("labels decided").first.wait_for()
-    assert page.get_by_role("heading").filter(has_text="4 of ").count()
+    assert page.get_by_role("heading").filter(has_text="6 of ").count()
     reviewer.shoot("panel")
     page.get_by_role("button", name="quarantined").last.click()
-    page.wait_for_timeout(3000)
+    page.get_by_text("1 sample", exact=True).wait_for()
+    page.get_by_text("truncated", exact=True).first.wait_for()
     reviewer.shoot("queue")
 
     return session.leave()
@@ -158,7 +163,7 @@ def test_decisions_survive_a_run_with_other_thresholds(
     label(load_run_file(run_file))
     again = [sys.executable, "-m", "pipeline.cli", "publish", str(run_file), "--json"]
     answer = subprocess.run(again, capture_output=True, text=True, timeout=PATIENCE, check=True)
-    assert json.loads(answer.stdout)["decided"] == 4
+    assert json.loads(answer.stdout)["decided"] == 6
 
     found = samples(run_file)
     accepted = found["accept.png"]["objects"]["detections"][0]
@@ -172,6 +177,7 @@ def test_decisions_survive_a_run_with_other_thresholds(
     for touched in (accepted, relabelled, corrected, rejected):
         assert touched["reviewed_by"] == "Ada"
         assert touched["reviewed_at"] is not None
+    assert [name for name, x in found.items() if x["status"] == "done"] == ["reject.png"]
     assert found["evil.png"]["objects"]["detections"][0]["label"] == EVIL_CLASS
 
     log = ReviewLog(run_file.parent / "ws")
@@ -182,4 +188,4 @@ def test_decisions_survive_a_run_with_other_thresholds(
     assert states["accept.png"] == [Status.ACCEPTED]
     assert states["relabel.png"] == [Status.EDITED]
     assert states["text.png"] == [Status.EDITED]
-    assert states["reject.png"] == [Status.REJECTED]
+    assert states["reject.png"] == [Status.ACCEPTED, Status.ACCEPTED, Status.REJECTED]

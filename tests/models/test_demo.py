@@ -21,6 +21,10 @@ SAMPLES = ROOT / "data" / "samples"
 
 pytestmark = pytest.mark.models
 
+# Measured on the shipped weights: recall .72, precision .87, right names .80, less what one
+# object in twenty-five weighs.
+RECALL, PRECISION, NAMES = 0.68, 0.83, 0.76
+
 
 def refuse(*_: object, **__: object) -> None:
     raise OSError("the demo asked for a network")
@@ -76,7 +80,9 @@ def matches(found: dict[str, Any], truth: dict[str, Any]) -> tuple[Counter[str],
         table = rle.iou_matrix([mask(a) for a in (*mine, *theirs)])[: len(mine), len(mine) :]
         for i, row in enumerate(table):
             if len(row) and row.max() >= 0.5:
-                names["right" if mine[i]["class"] == theirs[row.argmax()]["class"] else "wrong"] += 1
+                names[
+                    "right" if mine[i]["class"] == theirs[row.argmax()]["class"] else "wrong"
+                ] += 1
     return names, n_labels, n_objects
 
 
@@ -104,18 +110,18 @@ def test_words_are_read_and_placed(found: dict[str, Any], truth: dict[str, Any])
     assert len(read) >= 7
 
 
-def test_backgrounds_and_colours_are_tagged(found: dict[str, Any], truth: dict[str, Any]) -> None:
+def test_backgrounds_are_tagged(found: dict[str, Any], truth: dict[str, Any]) -> None:
     right = 0
     for image, known in zip(found["images"], truth["images"], strict=True):
         assert image["file_name"] == known["file_name"]
-        right += known["background"] in {tag["class"] for tag in image["autolabel"]["tags"]}
-    assert right >= 22
+        right += f"{known['background']} background" in {
+            tag["class"] for tag in image["autolabel"]["tags"]
+        }
+    assert right >= 23
 
 
 def test_every_label_says_that_its_model_is_a_toy(found: dict[str, Any]) -> None:
-    models = {
-        key: entry["model"] for key, entry in found["info"]["provenance"].items()
-    }
+    models = {key: entry["model"] for key, entry in found["info"]["provenance"].items()}
     for annotation in found["annotations"]:
         source = models[annotation["autolabel"]["source"]]
         assert source.startswith("tiny-synthetic" if "text" not in annotation else "rapidocr")

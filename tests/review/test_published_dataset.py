@@ -299,7 +299,7 @@ def test_pull_before_any_publish_says_what_to_do(fo: Any, tmp_path: Path) -> Non
 
 
 @settings(
-    max_examples=6,
+    max_examples=3,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -311,7 +311,7 @@ def test_pull_before_any_publish_says_what_to_do(fo: Any, tmp_path: Path) -> Non
             st.integers(0, 9),
         ),
         min_size=3,
-        max_size=10,
+        max_size=7,
     )
 )
 def test_random_histories_through_the_dataset(

@@ -104,7 +104,7 @@ class _Sure(_Operator):
         if ctx.params.get("confirmed") or self._is_plain(ctx):
             _finish(ctx, self._act(ctx))
         else:
-            ctx.prompt(f"{_PLUGIN}/{self.NAME}")
+            ctx.prompt(f"{_PLUGIN}/{self.NAME}", params={"confirmed": True})
 
 
 class _Verdict(_Sure):
@@ -120,7 +120,6 @@ class _Verdict(_Sure):
         if not found.selected:
             question = f"No label is selected. Take all {n} {self._kind} labels {found.where}?"
         inputs, view = _form(self.LABEL, question)
-        inputs.bool("confirmed", default=True, view=types.HiddenView())
         return types.Property(inputs, view=view, invalid=n == 0)
 
     _kind: ClassVar[str] = PENDING
@@ -286,7 +285,6 @@ class MarkDone(_Sure):
         n = len(_pending_of(ctx, samples))
         note = f"{n} labels {where} are still pending."
         inputs, view = _form(self.LABEL, note if samples else "Open an image, or select some.")
-        inputs.bool("confirmed", default=True, view=types.HiddenView())
         if n:
             inputs.bool("accept", label="Accept them: all here is right", default=True)
         return types.Property(inputs, view=view, invalid=not samples)
@@ -301,7 +299,7 @@ class MarkDone(_Sure):
             decide(ctx.dataset, _pending_of(ctx, samples), ACCEPTED)
         fine = ctx.dataset.select(samples).match({"status": {"$ne": QUARANTINED}}).values("id")
         ctx.dataset.select(fine).set_values("status", [DONE] * len(fine))
-        return f"{len(fine)} images done"
+        return f"{len(fine)} image{'s' * (len(fine) != 1)} done"
 
 
 def _images(ctx: Any) -> tuple[list[str], str]:  # noqa: ANN401

@@ -26,7 +26,7 @@ from pipeline.records import (
 
 ACCEPT, REVIEW, DROP = Decision.ACCEPT, Decision.REVIEW, Decision.DROP
 CLASSES = ("cup", "mug", "table")
-quick = settings(deadline=None, derandomize=True, max_examples=80)
+quick = settings(deadline=None, derandomize=True, max_examples=50)
 
 
 def sure(name: str, share: float = 0.9) -> dict[str, float]:

@@ -102,7 +102,7 @@ def test_more_lines_than_python_recurses(draw: Any) -> None:
     assert read(draw, *reversed(places)) == [text for text, *_ in places]
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(st.data())
 def test_every_line_is_read_once_whatever_the_order(draw: Any, data: st.DataObject) -> None:
     number = st.integers(0, 150)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import rle
-from pipeline.errors import OutOfMemoryError
+from pipeline.errors import ImageRejectedError, OutOfMemoryError
 from pipeline.infer.questions import Asked, ask
 from pipeline.records import (
     Box,
@@ -79,6 +79,14 @@ def test_running_out_of_memory_has_its_own_reason(error: Exception) -> None:
 
     (answer,) = ask(StageName.EMBED, engines(embed), asked(1))
     assert answer.reason is Reason.ENGINE_OUT_OF_MEMORY
+
+
+def test_an_engine_may_name_the_reason_itself() -> None:
+    def embed(_images: Sequence[np.ndarray]) -> np.ndarray:
+        raise ImageRejectedError(Reason.NAN_OUTPUT, "logits are NaN")
+
+    answers = ask(StageName.EMBED, engines(embed), asked(2))
+    assert answers == [Failure(StageName.EMBED, Reason.NAN_OUTPUT, "logits are NaN")] * 2
 
 
 def test_a_person_who_stops_the_run_is_obeyed() -> None:
