@@ -103,6 +103,9 @@ def pull_models(
 
     config = ModelsConfig(directory=directory)
     for name in names:
+        if "/" not in name:  # with one it may be an ARCH/PRETRAINED_TAG that no lock names
+            _entry(name)
+    for name in names:
         with _DownloadBars() as bars:
             files = pull_model(name, config, bars.show)
         out.print(f"{name}: verified, in {files.folder}", markup=False)

@@ -1,9 +1,8 @@
 """The nouns of the house: what is known about images, what models found, what was decided.
 
-All values are frozen. Frames and units are the same everywhere: pixels of the upright image
-(EXIF orientation applied), origin at the top left corner, x to the right, y down. Colours are
-RGB, images are uint8 arrays of shape (H, W, 3). Scores are in [0, 1] and higher is better.
-Values that hold arrays compare by identity, as the arrays are too large to be compared by habit.
+All values are frozen. Frames and units are the same everywhere: pixels of the upright image,
+origin at the top left corner, x to the right, y down. Scores are in [0, 1], higher is better.
+Values that hold arrays compare by identity.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ class StageName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A position in pixels of the upright image."""
+    """A position in pixels."""
 
     x: float
     y: float
@@ -328,10 +327,8 @@ class Tag:
     """The image as a whole shows this class.
 
     Attributes:
-        class_name: Name from the vocabulary.
         score: Probability after prompt ensembling.
         threshold: The score this class had to reach.
-        verdict: What becomes of it.
     """
 
     class_name: str

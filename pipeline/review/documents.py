@@ -22,10 +22,10 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from numpy.typing import NDArray
 
+from pipeline import rle
 from pipeline.review.changes import Published, SeenLabel
 from pipeline.review.fields import OBJECTS, TAGS, TEXTS
 from pipeline.review.masks import (
-    crop,
     place,
     relative,
     to_points,
@@ -50,6 +50,7 @@ CONTAINERS: Final = {
 }
 """Kind → class, list and label class in FiftyOne."""
 
+_NPY_PREFIX: Final = 10
 _ADDED: Final = "human:"
 _SHAPES: Final = "points"  # among extras: a polyline of several shapes, kept as it is
 _OWN: Final = frozenset(
@@ -83,7 +84,7 @@ def label_fields(labels: Iterable[MergedLabel], width: int, height: int) -> dict
 
 def _document(label: MergedLabel, width: int, height: int) -> dict[str, Any]:
     content, facts = label.content, label.facts
-    extras = json_util.loads(canonical(dict(label.extras)))
+    extras = json_util.loads(canonical(dict(label.extras))) if label.extras else {}
     shapes = extras.pop(_SHAPES, None)
     document = {
         "_id": label_oid(label.id),
@@ -120,15 +121,21 @@ def _object(content: Content, width: int, height: int) -> dict[str, Any]:
     if content.mask is None:
         assert content.box is not None, "an object without a mask has a box"
         return {"bounding_box": relative(content.box, width, height), "mask": None}
-    box, bitmap = crop(content.mask)
-    return {"bounding_box": relative(box, width, height), "mask": Binary(pack_array(bitmap))}
+    assert content.box is not None, "a mask's box is known"
+    bitmap = rle.crop_bitmap(content.mask, content.box)
+    box = relative(content.box, width, height)
+    return {"bounding_box": box, "mask": Binary(pack_array(bitmap))}
 
 
 def pack_array(array: NDArray[Any]) -> bytes:
-    """Pack an array as FiftyOne stores arrays: npy, zlib."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return zlib.compress(buffer.getvalue(), 1)
+    """Pack an array as FiftyOne stores arrays: npy, zlib.
+
+    Source: NPY format 1.0. ``numpy.save`` takes as long for the header of a mask as zlib for all.
+    """
+    head = f"{{'descr': {array.dtype.str!r}, 'fortran_order': False, 'shape': {array.shape}, }}"
+    head += " " * (-(_NPY_PREFIX + len(head) + 1) % 64) + "\n"
+    prefix = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little")
+    return zlib.compress(prefix + head.encode("latin1") + array.tobytes(), 1)
 
 
 def unpack_array(data: bytes) -> NDArray[Any]:

@@ -49,7 +49,6 @@ from pipeline.review.values import (
     Status,
     canonical,
     content_hash,
-    content_to_json,
     facts_to_json,
     machine_to_json,
 )
@@ -365,7 +364,7 @@ def _label_to_json(label: MergedLabel) -> JsonObject:
     proposal = label.proposal and {**machine_to_json(label.proposal), "run_id": None}
     return {
         "id": label.id,
-        "content": content_to_json(label.content),
+        "content": content_hash(label.content),
         "status": label.status.value,
         "source": label.source,
         "facts": facts_to_json(label.facts),

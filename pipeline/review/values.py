@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from pipeline.records import Box, JsonObject, Mask, Point
@@ -216,14 +217,22 @@ class MergedLabel:
     at: str | None = None
 
 
+_FACTS: Final = tuple(entry.name for entry in fields(Facts))
+
+
+@lru_cache(maxsize=4096)
 def content_hash(content: Content) -> str:
     """Hash what a label says, 16 hexadecimal digits; coordinates to a tenth of a pixel."""
-    said = [content.kind, content.label, content.text, repr(content.geometry)]
-    return hashlib.sha256(canonical(said).encode()).hexdigest()[:16]
+    mask = content.mask
+    place = content.geometry if mask is None else (mask.height, mask.width, mask.counts)
+    said = repr((content.kind.value, content.label, content.text, place))
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def canonical(value: object) -> str:
     """Write JSON so that equal values give equal text."""
+    if not value:
+        return json.dumps(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -267,7 +276,8 @@ def content_from_json(value: JsonObject | None) -> Content | None:
 
 def facts_to_json(facts: Facts) -> JsonObject:
     """Lay facts out; those that do not apply are left out."""
-    return {name: value for name, value in asdict(facts).items() if value is not None}
+    values = ((name, getattr(facts, name)) for name in _FACTS)
+    return {name: value for name, value in values if value is not None}
 
 
 def reviewed_to_json(label: Reviewed) -> JsonObject:

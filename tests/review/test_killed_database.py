@@ -103,7 +103,7 @@ def test_kill_9_at_random_moments(
         start = time.monotonic()
         publish(run)
         seconds = time.monotonic() - start
-    kills, slowest, messages = 0, 0.0, list[str]()
+    kills, slowest, messages, rest = 0, 0.0, list[str](), list[int]()
     for n in range(KILLS):
         with open_database(workspace):
             decide(fo, run, n)
@@ -120,7 +120,7 @@ def test_kill_9_at_random_moments(
         killer.join()
         kills += killer.done
         with open_database(workspace):
-            publish(run)
+            rest.append(publish(run).written)
             there = labels(fo, run)
             assert publish(run).written == 0
         assert list(read_events(workspace / "reviews"))[: len(pulled)] == pulled
@@ -140,8 +140,10 @@ def test_kill_9_at_random_moments(
         publish(run)
         assert labels(fo, run) == there
     record_property("kills", kills)
+    record_property("written_after", rest)
     record_property("refused", len(messages))
     record_property("slowest_seconds", round(slowest, 1))
-    assert all("again" in told or "does not answer" in told for told in messages)
+    known = ("again", "does not answer", "does not start")
+    assert all(any(words in told for words in known) for told in messages), messages
     assert kills > KILLS // 2
     assert slowest < 60  # the figure that is promised is 30; a busy machine starts mongod slowly
