@@ -155,7 +155,7 @@ def test_decisions_survive_a_run_with_other_thresholds(
     decided: str, session: Session, run_file: Path
 ) -> None:
     assert session.process.returncode == 0, decided
-    assert "1 accepted" in decided
+    assert "3 accepted, 1 image done, 1 rejected, 1 relabelled, 1 text corrected" in decided
     before = samples(run_file)
     assert before["relabel.png"]["objects"]["detections"][0]["label"] == "cyan"
 
