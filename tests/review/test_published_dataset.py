@@ -15,6 +15,7 @@ from review.made_runs import HTML, Shown, draw, make_project, write_run
 
 from pipeline.errors import ReviewError
 from pipeline.records import Quarantined, Reason
+from pipeline.review.database import open_database
 from pipeline.review.log import ReviewLog
 from pipeline.review.projection import dataset_name
 from pipeline.review.publish import publish
@@ -288,6 +289,20 @@ def test_a_copy_of_a_label_is_an_addition(fo: Any, run: RunFile) -> None:
     assert pull(run).events == {"added": 1}
     publish(run)
     assert [x.label for x in sample(fo, run, "b.png").objects.detections] == [HTML, "cat"]
+
+
+def test_one_database_after_another_in_one_process(
+    fo: Any, server: Any, run: RunFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fo.delete_dataset(dataset_name(run))  # opens what fiftyone keeps beside its main connection
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI")
+    publish(run)
+    with open_database(run.config.workspace):
+        assert len(dataset(fo, run)) == 2
+        fo.delete_dataset(dataset_name(run))
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", server.uri)
+    publish(run)
+    fo.delete_dataset(dataset_name(run))
 
 
 def test_pull_before_any_publish_says_what_to_do(fo: Any, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class _Operator(foo.Operator):  # type: ignore[misc]
 
 def _form(title: str, *notes: str) -> Any:  # noqa: ANN401
     inputs = types.Object()
-    for place, note in enumerate(notes):
+    for place, note in enumerate(filter(None, notes)):
         inputs.view(f"note_{place}", types.Notice(label=note))
     return inputs, types.PromptView(label=title, submit_button_label=title)
 
@@ -116,10 +116,10 @@ class _Verdict(_Sure):
         """Ask."""
         found = targets(ctx)
         n = len(self._labels(found))
-        question = f"{n} labels are selected."
-        if not found.selected:
-            question = f"No label is selected. Take all {n} {self._kind} labels {found.where}?"
-        inputs, view = _form(self.LABEL, question)
+        which = "selected" if found.selected else f"{self._kind} labels {found.where}"
+        inputs, view = _form(self.LABEL, "" if found.selected else "No label is selected.")
+        # A form without a field cannot be sent by key.
+        inputs.bool("confirmed", label=f"All {n} {which}", default=True)
         return types.Property(inputs, view=view, invalid=n == 0)
 
     _kind: ClassVar[str] = PENDING
