@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.app import SILENT, Listener
+from pipeline.coco.document import TEXT
 from pipeline.config import ClassConfig
 from pipeline.errors import ConfigError
 from pipeline.review.database import open_database
@@ -122,9 +123,13 @@ def _dress(run: RunFile, name: str) -> None:
     import fiftyone as fo
 
     dataset: Any = fo.load_dataset(name)
-    people = dataset.info.get("autolabel", {}).get("classes_of_people", ())
-    known = run.config.policy.classes
-    dress(dataset, [*known, *(ClassConfig(name=name) for name in people)])
+    info = dataset.info.get("autolabel", {})
+    known = {entry.name: entry for entry in run.config.policy.classes}
+    # The run file may have changed since its last run; people may have named more.
+    for other in (*info.get("classes", ()), *info.get("classes_of_people", ())):
+        if other != TEXT:
+            known.setdefault(other, ClassConfig(name=other))
+    dress(dataset, list(known.values()))
 
 
 def _url(address: str, port: int, dataset: str) -> str:

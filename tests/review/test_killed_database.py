@@ -20,6 +20,7 @@ from pipeline.review.log import ReviewLog, read_events
 from pipeline.review.projection import dataset_name
 from pipeline.review.publish import publish
 from pipeline.review.pull import pull
+from pipeline.review.values import Event, Status
 from pipeline.runfile import RunFile
 
 pytestmark = [
@@ -92,19 +93,42 @@ def decide(fo: Any, run: RunFile, n: int) -> None:
     pull(run)
 
 
+def check_reviews(
+    workspace: Path, pulled: list[Event], there: dict[str, list[tuple[object, ...]]]
+) -> None:
+    """Nothing that had been pulled is lost, from the log or from the dataset."""
+    assert list(read_events(workspace / "reviews"))[: len(pulled)] == pulled
+    assert len(there) == IMAGES
+    log = ReviewLog(workspace)
+    for event in pulled:
+        assert event.label is not None
+        now = {row[0]: row for row in there[event.file_name]}
+        logged = log[event.image].labels[event.label.id]
+        if logged.status is Status.DELETED:
+            assert event.label.id not in now
+        else:
+            assert logged.content is not None
+            assert now[event.label.id][1] == logged.content.label
+
+
 def test_kill_9_at_random_moments(
     fo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Any
 ) -> None:
     monkeypatch.delenv("FIFTYONE_DATABASE_URI")
     run = make_project(tmp_path, [f"{i:03}.png" for i in range(IMAGES)])
     workspace, chance = run.config.workspace, random.Random(0)
+    monkeypatch.setattr("pipeline.review.runs._CHUNK_IMAGES", 4)  # ten writes to be killed in
     write_run(run, a_run(0))
     with open_database(workspace):
-        start = time.monotonic()
         publish(run)
+        write_run(run, a_run(1))
+        start = time.monotonic()
+        assert publish(run).written == IMAGES
         seconds = time.monotonic() - start
     kills, slowest, messages, rest = 0, 0.0, list[str](), list[int]()
-    for n in range(KILLS):
+    for n in range(1, 4 * KILLS):
+        if kills == KILLS:
+            break
         with open_database(workspace):
             decide(fo, run, n)
         pulled = list(read_events(workspace / "reviews"))
@@ -119,22 +143,13 @@ def test_kill_9_at_random_moments(
         slowest = max(slowest, time.monotonic() - start)
         killer.join()
         kills += killer.done
+        if not killer.done:
+            seconds *= 0.8  # the machine got faster since; aim earlier
         with open_database(workspace):
             rest.append(publish(run).written)
             there = labels(fo, run)
             assert publish(run).written == 0
-        assert list(read_events(workspace / "reviews"))[: len(pulled)] == pulled
-        assert len(there) == IMAGES
-        log = ReviewLog(workspace)
-        for event in pulled:
-            assert event.label is not None
-            now = {row[0]: row for row in there[event.file_name]}
-            logged = log[event.image].labels[event.label.id]
-            if logged.status == "deleted":
-                assert event.label.id not in now
-            else:
-                assert logged.content is not None
-                assert now[event.label.id][1] == logged.content.label
+        check_reviews(workspace, pulled, there)
     with open_database(workspace):
         fo.delete_dataset(dataset_name(run))
         publish(run)
@@ -145,5 +160,5 @@ def test_kill_9_at_random_moments(
     record_property("slowest_seconds", round(slowest, 1))
     known = ("again", "does not answer", "does not start")
     assert all(any(words in told for words in known) for told in messages), messages
-    assert kills > KILLS // 2
+    assert kills == KILLS
     assert slowest < 60  # the figure that is promised is 30; a busy machine starts mongod slowly

@@ -99,7 +99,7 @@ def _content(dataset: Any) -> dict[str, Any]:  # noqa: ANN401
 def _summary(progress: Progress) -> str:
     share = progress.decided / progress.total if progress.total else 1.0
     return (
-        f"### {progress.decided} of {progress.total} labels decided ({share:.0%})\n\n"
+        f"**{progress.decided} of {progress.total} labels decided ({share:.0%})**\n\n"
         f"This session: {progress.in_session} labels, {progress.per_hour:.0f} per hour"
     )
 
