@@ -95,11 +95,15 @@ def test_nothing_leaves_the_machine(reviewer: Reviewer) -> None:
 def decided(reviewer: Reviewer, session: Session) -> str:
     """Decisions by button and key, one on a whole image; then Ctrl-C. Gives what was printed."""
     page = reviewer.page
+    page.locator("[data-cy=new-panel-btn]").first.dispatch_event("click")
+    page.get_by_text(PANEL, exact=True).last.dispatch_event("click")
+    page.get_by_text("0 of 15 labels decided (0%)").first.wait_for()
     reviewer.open_image("accept.png")
     reviewer.shoot("image")
     reviewer.select_object()
     reviewer.press_button("check")
     reviewer.told("1 accepted")
+    page.get_by_text("1 of 15 labels decided (7%)").first.wait_for(state="attached")
 
     reviewer.open_image("relabel.png")
     reviewer.select_object()
@@ -127,8 +131,6 @@ def decided(reviewer: Reviewer, session: Session) -> str:
     reviewer.told("1 image done")
     reviewer.close_image()
 
-    page.locator("[data-cy=new-panel-btn]").first.dispatch_event("click")
-    page.get_by_text(PANEL, exact=True).last.dispatch_event("click")
     page.get_by_text("6 of 15 labels decided (40%)").first.wait_for()
     reviewer.shoot("panel")
     page.get_by_role("button", name="quarantined").last.click()

@@ -243,3 +243,24 @@ def test_a_line_of_text_is_known_again_from_another_reader() -> None:
     assert [(x.content.text, x.status) for x in desk.merged] == [("STOP", Status.EDITED)]
     assert desk.merged[0].proposal is not None
     assert desk.merged[0].proposal.content.text == "SHOP"
+
+
+def test_a_label_put_back_by_hand_stays_put_back() -> None:
+    desk = Desk()
+    desk.publish(Model().run(0))
+    first = desk.labels[0].content
+    desk.change(0, content=_with(first, label="dog"))
+    desk.pull()
+    desk.change(0, content=first)
+    desk.publish(Model(names=(1, 1, 2, 0)).run(1))
+    assert (desk.merged[0].content, desk.merged[0].status) == (first, Status.EDITED)
+
+
+def test_a_label_set_back_to_pending_is_the_machine_s_again() -> None:
+    desk = Desk()
+    desk.publish(Model().run(0))
+    desk.change(0, review=Status.ACCEPTED)
+    desk.publish(Model().run(1))
+    desk.change(0, review=Status.PENDING)
+    desk.publish(Model(names=(1, 1, 2, 0)).run(2))
+    assert (desk.merged[0].content.label, desk.merged[0].status) == ("dog", Status.PENDING)

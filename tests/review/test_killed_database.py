@@ -134,14 +134,15 @@ def test_kill_9_at_random_moments(
         pulled = list(read_events(workspace / "reviews"))
         write_run(run, a_run(n + 1))
         killer = Killer(workspace, chance.uniform(0, seconds))
-        start = time.monotonic()
-        killer.start()
-        try:
-            publish(run)
-        except DatabaseError as error:
-            messages.append(str(error))
-        slowest = max(slowest, time.monotonic() - start)
-        killer.join()
+        with open_database(workspace):
+            start = time.monotonic()
+            killer.start()
+            try:
+                publish(run)
+            except DatabaseError as error:
+                messages.append(str(error))
+            slowest = max(slowest, time.monotonic() - start)
+            killer.join()
         kills += killer.done
         if not killer.done:
             seconds *= 0.8  # the machine got faster since; aim earlier
