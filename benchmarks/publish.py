@@ -20,8 +20,8 @@ from benchmarks.runs import ROOT
 from pipeline import records as r
 from pipeline import rle
 from pipeline.coco import CocoWriter, categories
+from pipeline.labels.runs import latest
 from pipeline.review.masks import crop, relative
-from pipeline.review.runs import latest
 from pipeline.runfile import RunFile, load_run_file
 from pipeline.write import CONFIG, LABELS, MANIFEST, QUARANTINE, RunFolder, manifest_row
 

@@ -21,7 +21,8 @@ infer           ask every stage about every image once; resumes
 fuse            findings + policy → labels (pure); ``prompts`` brings the text vectors
 assemble        the findings of a run → its labels, image by image
 write           labels → run folder, whole or not at all; ``summary`` counts
-review          labels ⇄ FiftyOne dataset, and what people decided
+labels          labels as they stand: latest run merged with what people decided
+review          labels ⇄ FiftyOne dataset, the App and its plugin
 synthetic       drawn scenes with ground truth known by construction
 app             the composition root: puts the verbs in a row
 cli             the ``autolabel`` command; ``overview``, ``console``, ``doctor``, ``starter``

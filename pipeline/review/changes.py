@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.review.values import (
+from pipeline.labels.values import (
     HUMAN,
     MACHINE,
     NOTHING,

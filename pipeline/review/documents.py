@@ -23,6 +23,15 @@ from bson.raw_bson import RawBSONDocument
 from numpy.typing import NDArray
 
 from pipeline import rle
+from pipeline.labels.values import (
+    Content,
+    Kind,
+    MergedLabel,
+    Status,
+    canonical,
+    content_hash,
+    machine_to_json,
+)
 from pipeline.review.changes import Published, SeenLabel
 from pipeline.review.fields import OBJECTS, TAGS, TEXTS
 from pipeline.review.masks import (
@@ -31,15 +40,6 @@ from pipeline.review.masks import (
     to_points,
     untouched_box,
     untouched_points,
-)
-from pipeline.review.values import (
-    Content,
-    Kind,
-    MergedLabel,
-    Status,
-    canonical,
-    content_hash,
-    machine_to_json,
 )
 
 FIELDS: Final = {Kind.OBJECT: OBJECTS, Kind.TEXT: TEXTS, Kind.TAG: TAGS}

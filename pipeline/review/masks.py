@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import rle
+from pipeline.labels.values import Content
 from pipeline.records import Bitmap, Box, Mask, Point
-from pipeline.review.values import Content
 
 DRIFT: Final = 0.002
 """Share of the image's side by which a coordinate may move without having been edited."""

@@ -16,6 +16,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bson.binary import Binary
 
+from pipeline.labels.log import ReviewLog, locked_reviews
+from pipeline.labels.merge import merge
+from pipeline.labels.runs import (
+    FinishedRun,
+    QuarantinedFile,
+    RunImage,
+    by_labels,
+    latest,
+    showable,
+)
+from pipeline.labels.values import (
+    MergedLabel,
+    Status,
+    canonical,
+    content_hash,
+    facts_to_json,
+    machine_to_json,
+)
 from pipeline.records import JsonObject, StageName
 from pipeline.review.database import open_database
 from pipeline.review.documents import (
@@ -25,8 +43,6 @@ from pipeline.review.documents import (
     published_note,
 )
 from pipeline.review.fields import DONE, OBJECTS, PENDING, QUARANTINED, TAGS, TEXTS
-from pipeline.review.log import ReviewLog, locked_reviews
-from pipeline.review.merge import merge
 from pipeline.review.projection import (
     ReviewDataset,
     SampleUpdate,
@@ -36,22 +52,6 @@ from pipeline.review.projection import (
 )
 from pipeline.review.pull import Puller, PullReport
 from pipeline.review.queues import SURE, conflicts, min_margin
-from pipeline.review.runs import (
-    FinishedRun,
-    QuarantinedFile,
-    RunImage,
-    by_labels,
-    latest,
-    showable,
-)
-from pipeline.review.values import (
-    MergedLabel,
-    Status,
-    canonical,
-    content_hash,
-    facts_to_json,
-    machine_to_json,
-)
 from pipeline.runfile import RunFile
 from pipeline.store import FindingStore, StageStore
 

@@ -12,6 +12,17 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pipeline.errors import ReviewError
+from pipeline.labels.log import ReviewLog, locked_reviews
+from pipeline.labels.runs import FinishedRun
+from pipeline.labels.values import (
+    Content,
+    Event,
+    ImageReviews,
+    MachineLabel,
+    Status,
+    canonical,
+    content_hash,
+)
 from pipeline.review.changes import SeenImage, detect
 from pipeline.review.database import open_database
 from pipeline.review.documents import (
@@ -22,23 +33,12 @@ from pipeline.review.documents import (
     written_time,
 )
 from pipeline.review.fields import DONE
-from pipeline.review.log import ReviewLog, locked_reviews
 from pipeline.review.projection import (
     ReviewDataset,
     SampleUpdate,
     StoredSample,
     database_faults,
     dataset_name,
-)
-from pipeline.review.runs import FinishedRun
-from pipeline.review.values import (
-    Content,
-    Event,
-    ImageReviews,
-    MachineLabel,
-    Status,
-    canonical,
-    content_hash,
 )
 from pipeline.runfile import RunFile
 from pipeline.write import LABELS

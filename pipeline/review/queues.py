@@ -7,8 +7,8 @@ from itertools import combinations
 from typing import Final
 
 from pipeline import rle
+from pipeline.labels.values import Content, Kind, MergedLabel, Status
 from pipeline.records import Decision
-from pipeline.review.values import Content, Kind, MergedLabel, Status
 
 SURE: Final = 1.0
 """Margin of an image on which nothing is left to decide."""

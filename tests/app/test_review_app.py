@@ -17,10 +17,10 @@ from app.scenes import EVIL_CLASS, EVIL_TEXT, IMAGES, PATIENCE, Session
 from pymongo import MongoClient
 
 from pipeline.app import label
+from pipeline.labels.log import ReviewLog
+from pipeline.labels.values import Status
 from pipeline.review.database import open_database
-from pipeline.review.log import ReviewLog
 from pipeline.review.projection import dataset_name
-from pipeline.review.values import Status
 from pipeline.runfile import load_run_file
 
 pytestmark = [

@@ -13,11 +13,9 @@ import numpy as np
 
 from pipeline import rle
 from pipeline.coco.document import annotation_id
-from pipeline.records import Box, Mask, Point
-from pipeline.review.changes import Published, SeenImage, SeenLabel, detect
-from pipeline.review.merge import merge
-from pipeline.review.runs import tag_id
-from pipeline.review.values import (
+from pipeline.labels.merge import merge
+from pipeline.labels.runs import tag_id
+from pipeline.labels.values import (
     HUMAN,
     Content,
     Event,
@@ -29,6 +27,8 @@ from pipeline.review.values import (
     Status,
     content_hash,
 )
+from pipeline.records import Box, Mask, Point
+from pipeline.review.changes import Published, SeenImage, SeenLabel, detect
 
 SIZE = 64
 CLASSES = ("cat", "dog", "<b>bird</b>")

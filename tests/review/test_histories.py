@@ -19,8 +19,8 @@ from review.histories import (
     region,
 )
 
+from pipeline.labels.values import Content, Kind, Status
 from pipeline.review.changes import SeenLabel
-from pipeline.review.values import Content, Kind, Status
 
 HISTORIES = 300
 

@@ -15,12 +15,12 @@ import pytest
 from review.made_runs import Shown, make_project, write_run
 
 from pipeline.errors import DatabaseError
+from pipeline.labels.log import ReviewLog, read_events
+from pipeline.labels.values import Event, Status
 from pipeline.review.database import open_database
-from pipeline.review.log import ReviewLog, read_events
 from pipeline.review.projection import dataset_name
 from pipeline.review.publish import publish
 from pipeline.review.pull import pull
-from pipeline.review.values import Event, Status
 from pipeline.runfile import RunFile
 
 pytestmark = [
@@ -117,7 +117,7 @@ def test_kill_9_at_random_moments(
     monkeypatch.delenv("FIFTYONE_DATABASE_URI")
     run = make_project(tmp_path, [f"{i:03}.png" for i in range(IMAGES)])
     workspace, chance = run.config.workspace, random.Random(0)
-    monkeypatch.setattr("pipeline.review.runs._CHUNK_IMAGES", 4)  # ten writes to be killed in
+    monkeypatch.setattr("pipeline.labels.runs._CHUNK_IMAGES", 4)  # ten writes to be killed in
     write_run(run, a_run(0))
     with open_database(workspace):
         publish(run)

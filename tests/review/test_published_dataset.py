@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from review.made_runs import HTML, Shown, draw, make_project, write_run
 
 from pipeline.errors import ReviewError
+from pipeline.labels.log import ReviewLog
 from pipeline.records import Quarantined, Reason
 from pipeline.review.database import open_database
-from pipeline.review.log import ReviewLog
 from pipeline.review.projection import dataset_name
 from pipeline.review.publish import publish
 from pipeline.review.pull import pull

@@ -16,6 +16,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from review.histories import line, rectangle, region
 
+from pipeline.labels.values import (
+    HUMAN,
+    MACHINE,
+    Content,
+    Facts,
+    Kind,
+    MergedLabel,
+    Status,
+    content_hash,
+)
 from pipeline.records import Box
 from pipeline.review.documents import (
     fields_digest,
@@ -29,16 +39,6 @@ from pipeline.review.documents import (
     written_time,
 )
 from pipeline.review.queues import SURE, conflicts, min_margin
-from pipeline.review.values import (
-    HUMAN,
-    MACHINE,
-    Content,
-    Facts,
-    Kind,
-    MergedLabel,
-    Status,
-    content_hash,
-)
 
 AT = "2026-11-23T15:00:00.123+00:00"
 

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ReviewError
-from pipeline.records import Box, Mask, Point
-from pipeline.review.log import ReviewLog, locked_reviews, read_events
-from pipeline.review.values import (
+from pipeline.labels.log import ReviewLog, locked_reviews, read_events
+from pipeline.labels.values import (
     HUMAN,
     MACHINE,
     Content,
@@ -23,6 +22,7 @@ from pipeline.review.values import (
     Status,
     What,
 )
+from pipeline.records import Box, Mask, Point
 
 ODD = "é\u2028</script>\n\0"
 AT = "2026-11-23T15:00:00.000+00:00"
@@ -112,7 +112,7 @@ def test_what_could_not_be_written_does_not_count(tmp_path: Path) -> None:
 
 
 def test_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.review.log._LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("pipeline.labels.log._LOCK_SECONDS", 0.05)
     with (
         locked_reviews(tmp_path),
         pytest.raises(ReviewError, match="another publish or pull"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline import rle
+from pipeline.labels.values import Content, Kind
 from pipeline.records import Point
 from pipeline.review.masks import (
     DRIFT,
@@ -19,7 +20,6 @@ from pipeline.review.masks import (
     untouched_box,
     untouched_points,
 )
-from pipeline.review.values import Content, Kind
 
 sizes = st.tuples(st.integers(1, 90), st.integers(1, 90))
 bitmaps = sizes.flatmap(lambda size: arrays(np.bool_, size)).filter(lambda b: bool(b.any()))

@@ -22,8 +22,7 @@ import numpy as np
 
 from pipeline import rle
 from pipeline.geometry import box_iou
-from pipeline.records import Box, Mask
-from pipeline.review.values import (
+from pipeline.labels.values import (
     HUMAN,
     MACHINE,
     NOTHING,
@@ -36,6 +35,7 @@ from pipeline.review.values import (
     Reviewed,
     Status,
 )
+from pipeline.records import Box, Mask
 
 SAME_TEXT = 0.5
 """IoU of boxes above which two lines of text are one: readers place lines less exactly than

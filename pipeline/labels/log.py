@@ -19,8 +19,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from pipeline.errors import ReviewError
-from pipeline.records import JsonObject
-from pipeline.review.values import (
+from pipeline.labels.values import (
     NOTHING,
     Event,
     ImageReviews,
@@ -28,6 +27,7 @@ from pipeline.review.values import (
     reviewed_from_json,
     reviewed_to_json,
 )
+from pipeline.records import JsonObject
 from pipeline.store.parts import sync_folder
 
 _VERSION: Final = 1

@@ -12,8 +12,8 @@ from typing import IO, Any, Final
 from pipeline.coco.document import EXTRA, TEXT
 from pipeline.errors import ReviewError
 from pipeline.geometry import quad_box
+from pipeline.labels.values import Content, Facts, Kind, MachineLabel
 from pipeline.records import Box, JsonObject, Mask, Point, Reason
-from pipeline.review.values import Content, Facts, Kind, MachineLabel
 from pipeline.write import CONFIG, LABELS, MANIFEST, QUARANTINE
 
 _TOY: Final = "tiny-synthetic"
