@@ -12,7 +12,7 @@ export FIFTYONE_DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export HF_HUB_OFFLINE = 1
 
-.PHONY: install demo test test-fast test-review check format lint types imports docs bench clean
+.PHONY: install demo test test-fast test-review browser check format lint types imports docs bench clean
 
 install: $(STAMP)
 
@@ -26,18 +26,20 @@ demo: install  ## label the sample scenes with the embedded models
 	$(BIN)/autolabel run configs/demo.yaml
 	$(BIN)/autolabel check workspace/demo/runs/latest/labels.coco.json --images data/samples/images
 
-# The review side is under construction: its tests need a mongod and a browser, and a target of
-# their own until they are part of what is promised.
-REVIEW := tests/review tests/app
+test: install browser  ## all tests, slow ones included
+	$(PYTEST) tests
 
-test: install  ## all tests but those of the review side, slow ones included
-	$(PYTEST) tests $(addprefix --ignore ,$(REVIEW))
+test-review: install browser  ## tests against a real mongod and a real Chromium
+	$(PYTEST) tests/review tests/app
 
-test-review: install  ## tests against a real mongod and, where there is one, a real Chromium
-	$(PYTEST) $(REVIEW)
+test-fast: install  ## without models, databases, browsers and many-process tests
+	$(PYTEST) tests -m 'not slow and not models and not mongo'
 
-test-fast: install  ## without models and many-process tests
-	$(PYTEST) tests $(addprefix --ignore ,$(REVIEW)) -m 'not slow and not models'
+browser:  ## a Chromium for the tests of the App, where one can be had; they are skipped without
+	@command -v chromium chromium-browser google-chrome >/dev/null || [ -n "$$AUTOLABEL_CHROMIUM" ] \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-liberation >/dev/null; } \
+	|| echo "no Chromium and no way to install one: tests/app will be skipped"
 
 check: lint types imports docs  ## everything that needs no test run
 

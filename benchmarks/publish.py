@@ -25,7 +25,7 @@ from pipeline.review.masks import crop, relative
 from pipeline.runfile import RunFile, load_run_file
 from pipeline.write import CONFIG, LABELS, MANIFEST, QUARANTINE, RunFolder, manifest_row
 
-SMALL: Final = (200, 20)
+SMALL: Final = (500, 20)
 LARGE: Final = (1000, 50)
 
 _RUN_FILE: Final = """\
@@ -70,7 +70,7 @@ print(json.dumps(out))
 
 
 def measure_publish() -> dict[str, Any]:
-    """Publish 200 images x 20 masks both ways, then 1,000 x 50 in bounded memory.
+    """Publish 500 images x 20 masks both ways, then 1,000 x 50 in bounded memory.
 
     FiftyOne's way is ``add_sample`` per image with the same labels, made from the same COCO file,
     into a database that need not journal before it answers; ours waits for the journal.

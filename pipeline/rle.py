@@ -81,10 +81,14 @@ def decode(mask: Mask) -> Bitmap:
 
 def _columns(mask: Mask, left: int, right: int) -> Bitmap:
     """Pixels of some columns, (columns, H)."""
-    runs = _unpack(mask.height, mask.width, mask.counts)
-    ends = np.cumsum(runs).clip(left * mask.height, right * mask.height)
-    lengths = np.diff(ends, prepend=left * mask.height)
-    pixels: Bitmap = np.repeat(np.arange(len(runs)) % 2 == 1, lengths)
+    ends = _unpack(mask.height, mask.width, mask.counts).cumsum()
+    np.minimum(np.maximum(ends, left * mask.height, out=ends), right * mask.height, out=ends)
+    lengths = ends.copy()
+    lengths[0] -= left * mask.height
+    lengths[1:] -= ends[:-1]
+    covered = np.zeros(len(ends), dtype=np.bool_)
+    covered[1::2] = True
+    pixels: Bitmap = covered.repeat(lengths)
     return pixels.reshape(right - left, mask.height)
 
 
@@ -175,12 +179,12 @@ def _unpack(height: int, width: int, counts: str) -> NDArray[np.int64]:
     """
     _check_size(height, width)
     digits, starts, lengths = _split(counts)
-    shifts = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
+    shifts = 5 * (np.arange(len(digits)) - starts.repeat(lengths))
     runs: NDArray[np.int64] = np.add.reduceat((digits & _VALUE) << shifts, starts)
     negative = (digits[starts + lengths - 1] & _SIGN) != 0
     runs -= negative * (np.int64(1) << 5 * lengths)
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
+    for every_other in (runs[1::2], runs[2::2]):
+        every_other.cumsum(out=every_other)
     # No sum of runs within bounds can overflow, so bounds come first.
     if runs.min() < 0 or runs.max() > height * width or int(runs.sum()) != height * width:
         raise ValueError(
@@ -201,10 +205,11 @@ def _split(counts: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[n
     digits = np.frombuffer(counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - _FIRST
     if digits.min() < 0 or digits.max() > _MORE + _VALUE:
         raise ValueError("counts has characters outside '0' to 'o'")
-    ends = np.flatnonzero((digits & _MORE) == 0)
+    ends = ((digits & _MORE) == 0).nonzero()[0]
     if not ends.size or ends[-1] != len(digits) - 1:
         raise ValueError("counts ends in the middle of a number")
-    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1] + 1])
+    starts = np.zeros_like(ends)
+    starts[1:] = ends[:-1] + 1
     lengths = ends - starts + 1
     if lengths.max() > _MAX_CHARACTERS:
         raise ValueError(f"counts has a number of more than {_MAX_CHARACTERS} characters")

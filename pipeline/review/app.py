@@ -11,14 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pipeline.app import SILENT, Listener
-from pipeline.coco.document import TEXT
-from pipeline.config import ClassConfig
 from pipeline.errors import ConfigError
 from pipeline.review.database import open_database
-from pipeline.review.look import dress
 from pipeline.review.publish import PublishReport, publish
 from pipeline.review.pull import PullReport, pull
 from pipeline.review.server import listen, serve
@@ -87,7 +84,6 @@ def review(
     with listen(door.address, door.port) as socket, open_database(run.config.workspace):
         port = int(socket.getsockname()[1])
         report = publish(run, listener)
-        _dress(run, report.dataset)
         here = Opened(_url(door.address, port, report.dataset), port, report)
 
         def ready() -> None:
@@ -117,19 +113,6 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def _dress(run: RunFile, name: str) -> None:
-    import fiftyone as fo
-
-    dataset: Any = fo.load_dataset(name)
-    info = dataset.info.get("autolabel", {})
-    known = {entry.name: entry for entry in run.config.policy.classes}
-    # The run file may have changed since its last run; people may have named more.
-    for other in (*info.get("classes", ()), *info.get("classes_of_people", ())):
-        if other != TEXT:
-            known.setdefault(other, ClassConfig(name=other))
-    dress(dataset, list(known.values()))
 
 
 def _url(address: str, port: int, dataset: str) -> str:
