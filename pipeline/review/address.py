@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,21 +32,41 @@ def reachable(uri: str) -> str:
     shown = uri.rsplit("@", 1)[-1]
     mend = f"Correct or unset {URI_SETTING}: without it the workspace gets a mongod of its own."
     try:
-        with MongoClient[Any](uri, serverSelectionTimeoutMS=SELECTION_MS) as client:
+        with MongoClient[Any](uri, serverSelectionTimeoutMS=SELECTION_MS, connect=False) as client:
+            _knock(client)
             client.admin.command("ping")
     except (InvalidURI, ConfigurationError) as error:
         raise DatabaseError(f"{URI_SETTING}={shown}: not an address: {error}. {mend}") from None
-    except PyMongoError as error:
-        seconds = SELECTION_MS / 1000
+    except (PyMongoError, ConnectionRefusedError) as error:
+        why = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
         raise DatabaseError(
-            f"{URI_SETTING}={shown}: no database answered within {seconds} s: "
-            f"{str(error)[:300]}. {mend}"
+            f"{URI_SETTING}={shown}: no database answered: {why[:300]}. {mend}"
         ) from None
     if "serverselectiontimeoutms" in uri.lower():
         return uri
     path = uri.split("://", 1)[1]
     separator = "&" if "?" in path else "?" if "/" in path else "/?"
     return f"{uri}{separator}serverSelectionTimeoutMS={SELECTION_MS}"
+
+
+def _knock(client: MongoClient[Any]) -> None:
+    """Find out at once that nobody listens; the driver would go on trying until its time is up.
+
+    Raises:
+        ConnectionRefusedError: All named hosts refuse.
+    """
+    refused = None
+    for host, port in client.topology_description.server_descriptions():
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+        except ConnectionRefusedError as error:
+            refused = ConnectionRefusedError(f"{host}:{port}: {error.strerror}")
+        except OSError:
+            return  # a socket file, a slow network: for the driver to find out
+        else:
+            return
+    if refused is not None:
+        raise refused
 
 
 @contextmanager

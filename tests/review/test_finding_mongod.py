@@ -79,7 +79,7 @@ def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "told"),
     [
-        ("mongodb://me:secret@127.0.0.1:9/", "no database answered within"),
+        ("mongodb://me:secret@127.0.0.1:9/", "no database answered: 127.0.0.1:9: Connection"),
         ("http://127.0.0.1", "not an address"),
     ],
 )
