@@ -18,7 +18,7 @@ def measure_rerun() -> dict[str, Any]:
     text = DEMO.read_text().replace("../data", str(DEMO.parents[1] / "data"))
     changes = {
         "unchanged": text,
-        "threshold": text + "  regions: {threshold: 0.55}\n",
+        "threshold": text.replace("regions:\n", "regions:\n    threshold: 0.55\n"),
         "classes": text.replace("{name: circle,", "{name: disc, synonyms: [circle],"),
     }
     out: dict[str, Any] = {}

@@ -27,7 +27,7 @@ def labelling_run(run_file: Path, workspace: Path) -> dict[str, Any]:
     """Label in a fresh process; gives the run's summary with its ``peak_mb``."""
     command = [sys.executable, "-c", _PEAK, str(run_file), str(workspace)]
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, check=True
+        command, cwd=ROOT, env={**os.environ}, stdout=subprocess.PIPE, text=True, check=True
     )
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary
