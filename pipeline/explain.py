@@ -386,12 +386,13 @@ class _Maker:
         mask = target.mask
         if mask is None or not mask.any():
             return MapScores(None, None, None, None, *(areas or (None, None)))
-        if target.box is not None:  # the map ends with the crop: only there it can be right or not
+        points = points_at(field, mask)
+        if target.box is not None:  # beyond the crop the map is 0 and could not be wrong
             left, top, right, bottom = crop_box(target.box, *mask.shape)
             field, mask = field[top:bottom, left:right], mask[top:bottom, left:right]
         return MapScores(
             target.held_against,
-            points_at(field, mask),
+            points,
             _known(pixel_auroc(field, mask)),
             _known(share_inside(field, mask)),
             *(areas or (None, None)),

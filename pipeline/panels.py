@@ -46,7 +46,7 @@ def heated(image: RgbImage, field: Field) -> RgbImage:
     """
     stops = np.linspace(0, 1, len(_HEAT))
     colours = np.stack([np.interp(field, stops, _HEAT[:, at]) for at in range(3)], axis=-1)
-    share = (0.45 + 0.4 * field)[..., None]
+    share = (0.3 + 0.55 * field)[..., None]
     grey = image.mean(axis=-1, keepdims=True)
     return np.clip(grey * (1 - share) + colours * share, 0, 255).astype(np.uint8)
 

@@ -159,7 +159,8 @@ class Fading:
         insertion: Score after each step of bringing cells back, from 0 to 1. Rises early if the
             map is right.
 
-    Source: Petsiuk et al. 2018 (RISE), section 4.1, with scores scaled to their two ends.
+    Source: Petsiuk et al. 2018 (RISE), section 4.1, with scores scaled to their two ends
+        and cut to 0 to 1, as they are cosines and no probabilities.
     """
 
     deletion: tuple[float, ...]

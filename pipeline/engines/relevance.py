@@ -28,6 +28,9 @@ _BLIND_GRID: Final = 14
 """Cells per side where a model has no grid of its own."""
 
 _STEPS: Final = 16
+_LEAST_GAIN: Final = 0.02
+"""Cosine by which the image must fit a text better than an empty one: less is rounding."""
+
 _BATCH: Final = 32
 
 
@@ -249,6 +252,7 @@ def _fading(left: Tensor, back: Tensor) -> Fading | None:
 def _scaled(scores: Tensor) -> tuple[float, ...] | None:
     """Bring scores to 0 at their beginning and 1 at their end."""
     start, end = float(scores[0]), float(scores[-1])
-    if end - start <= 1e-6:  # noqa: PLR2004
+    if end - start < _LEAST_GAIN:
         return None
-    return tuple((float(score) - start) / (end - start) for score in scores)
+    shares = (scores - start).div(end - start).clamp(0, 1)
+    return tuple(float(share) for share in shares)
