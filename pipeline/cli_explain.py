@@ -17,6 +17,7 @@ from pipeline.console import out, reporter
 
 if TYPE_CHECKING:
     from pipeline.explain import Explained, Explanation
+    from pipeline.relevance import Method
     from pipeline.runfile import RunFile
     from pipeline.why import Why
 
@@ -62,9 +63,7 @@ def explain(
     from pipeline.explain import explain as explain_run
 
     run_file = _run_file(config, workspace)
-    asked = Question(
-        tuple(images or ()), tuple(tags or ()), _method(method), limit, truth, fade
-    )
+    asked = Question(tuple(images or ()), tuple(tags or ()), _method(method), limit, truth, fade)
     with reporter() as progress:
         made = explain_run(run_file, asked, progress)
     shown = _publish(run_file, made) if publish else None
@@ -102,7 +101,8 @@ def report(
     workspace: Workspace = None,
     run: Annotated[str | None, typer.Option("--run", help="Run id; default the latest.")] = None,
     against: Annotated[
-        str | None, typer.Option("--against", help="Run id to compare with; default the one before.")
+        str | None,
+        typer.Option("--against", help="Run id to compare with; default the one before."),
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--out", help="File; default report.html in the run folder.")
@@ -117,7 +117,7 @@ def report(
     out.print(f"[green]written[/] {escape(str(path))}")
 
 
-def _method(name: str) -> object:
+def _method(name: str) -> Method:
     from pipeline.errors import ConfigError
     from pipeline.relevance import Method
 

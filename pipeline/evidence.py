@@ -7,6 +7,7 @@ them, every label can be derived again, the dropped ones too.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -120,6 +121,21 @@ class Evidence:
         one = by_prompt[wanted[0]]
         vectors = {prompt: by_prompt[prompt].vector for prompt in wanted}
         return PromptVectors(vectors, one.logit_scale, one.logit_bias)
+
+
+def source_of(image: RunImage, roots: Sequence[Path]) -> SourceFile | None:
+    """Say where the decoder finds an image of a run; None if none of the folders holds it.
+
+    Args:
+        image: Of the run.
+        roots: Image folders.
+    """
+    path = Path(image.path)
+    for place, root in enumerate(roots):
+        if path.is_relative_to(root):
+            below = path.relative_to(root).as_posix()
+            return SourceFile(place, below, image.sha256, image.n_bytes)
+    return None
 
 
 def _read(path: Path) -> JsonObject | None:

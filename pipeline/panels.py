@@ -48,7 +48,8 @@ def heated(image: RgbImage, field: Field) -> RgbImage:
     colours = np.stack([np.interp(field, stops, _HEAT[:, at]) for at in range(3)], axis=-1)
     share = (0.3 + 0.55 * field)[..., None]
     grey = image.mean(axis=-1, keepdims=True)
-    return np.clip(grey * (1 - share) + colours * share, 0, 255).astype(np.uint8)
+    out: RgbImage = np.clip(grey * (1 - share) + colours * share, 0, 255).astype(np.uint8)
+    return out
 
 
 def masked(image: RgbImage, mask: Bitmap, colour: Rgb) -> RgbImage:
@@ -60,7 +61,7 @@ def masked(image: RgbImage, mask: Bitmap, colour: Rgb) -> RgbImage:
         colour: Of both.
     """
     out = image.copy()
-    out[mask] = (0.6 * out[mask] + 0.4 * np.array(colour)).astype(np.uint8)
+    out[mask] = (0.75 * out[mask] + 0.25 * np.array(colour)).astype(np.uint8)
     out[_edge(mask, max(1, round(max(mask.shape) / 200)))] = colour
     return out
 

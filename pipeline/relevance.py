@@ -106,7 +106,7 @@ def _bilinear(n: int, cells: int, start: float, length: float) -> NDArray[np.flo
     """(n, cells) weights that interpolate cells at n pixel centres along one axis."""
     share = (np.arange(n) + 0.5 - start) / length
     place = np.clip(share * cells - 0.5, 0, cells - 1)
-    weights = np.maximum(0.0, 1.0 - np.abs(place[:, None] - np.arange(cells)))
+    weights: NDArray[np.float64] = np.maximum(0.0, 1.0 - np.abs(place[:, None] - np.arange(cells)))
     weights[(share < 0) | (share > 1)] = 0.0
     return weights
 

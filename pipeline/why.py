@@ -16,7 +16,7 @@ from pipeline.errors import ReviewError
 from pipeline.evidence import Derived, Evidence
 from pipeline.fuse.tags import tag_scores
 from pipeline.fuse.vocabulary import prompts_of
-from pipeline.labels import CurrentLabels, Kind, MergedLabel
+from pipeline.labels import Content, CurrentLabels, Kind, MergedLabel
 from pipeline.labels.log import read_events
 from pipeline.labels.merge import merge
 from pipeline.labels.runs import FinishedRun, RunImage
@@ -25,6 +25,7 @@ from pipeline.records import Decision, Instance, JsonObject, StageName
 
 _BEST: Final = 5
 _TAG: Final = "tag:"
+_DROPPED: Final = "dropped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def why(workspace: Path, label_id: str) -> Why:
     labels = {one.id: one for one in merge(image.labels, reviews, current.run.same_object)}
     base = _base(label_id, image, current.run, labels.get(label_id), events)
     base = replace(base, history=tuple(_history(current.log.folder, label_id, image.sha256)))
-    return _explained(base, image, current.run, derived, reviews)
+    return _explained(base, image, derived, reviews)
 
 
 def _concerns(event: Event, label_id: str) -> bool:
@@ -123,7 +124,7 @@ def _concerns(event: Event, label_id: str) -> bool:
 def _image(run: FinishedRun, label_id: str, events: Sequence[Event]) -> RunImage | None:
     digest = events[-1].image if events else None
     if label_id.startswith(_TAG):
-        digest = label_id.split(":")[1] or None
+        digest = label_id.removeprefix(_TAG).partition(":")[0] or None
     for image in run.images():
         if digest is not None:
             if image.sha256.startswith(digest):
@@ -140,27 +141,21 @@ def _base(
     label: MergedLabel | None,
     events: Sequence[Event],
 ) -> Why:
+    place = (image.file_name, image.sha256, run.run_id)
     if label is not None:
-        content, status, facts = label.content, label.status.value, label.facts
+        said, facts = label.content, label.facts
         why = Why(
-            label_id, content.kind.value, content.label, content.text, image.file_name,
-            image.sha256, run.run_id, status, (), facts.score, decision=facts.decision,
-            reason=facts.reason, background=facts.background,
+            label_id, said.kind.value, said.label, said.text, *place, label.status.value, (),
+            facts.score, decision=facts.decision, reason=facts.reason, background=facts.background,
         )  # fmt: skip
     elif events and events[-1].label is not None:
         left = events[-1].label
-        content = left.content or left.machine
-        kind, name = (content.kind.value, content.label) if content else ("unknown", "unknown")
-        why = Why(
-            label_id, kind, name, content and content.text, image.file_name, image.sha256,
-            run.run_id, left.status.value, (),
-        )  # fmt: skip
+        was = left.content or left.machine
+        said = was or Content(Kind.OBJECT, "unknown")
+        why = Why(label_id, said.kind.value, said.label, said.text, *place, left.status.value, ())
     else:
-        name = label_id.split(":", 2)[2] if label_id.startswith(_TAG) else "unknown"
-        why = Why(
-            label_id, Kind.TAG.value, name, None, image.file_name, image.sha256, run.run_id,
-            "dropped", (),
-        )  # fmt: skip
+        name = label_id.removeprefix(_TAG).partition(":")[2] or "unknown"
+        why = Why(label_id, Kind.TAG.value, name, None, *place, _DROPPED, ())
     return replace(why, models=tuple(_models(run, why.kind)))
 
 
@@ -178,15 +173,13 @@ def _models(run: FinishedRun, kind: str) -> Iterator[JsonObject]:
 def _history(folder: Path, label_id: str, sha256: str) -> Iterator[Happened]:
     for event in read_events(folder):
         if _concerns(event, label_id) or (event.image == sha256 and event.label is None):
-            content = event.label and event.label.content
-            now = content and (content.text or content.label)
+            content = None if event.label is None else event.label.content
+            now = None if content is None else content.text or content.label
             what = tuple(one.value for one in event.what)
             yield Happened(event.at, event.by, what, now)
 
 
-def _explained(
-    why: Why, image: RunImage, run: FinishedRun, evidence: Evidence, reviews: ImageReviews
-) -> Why:
+def _explained(why: Why, image: RunImage, evidence: Evidence, reviews: ImageReviews) -> Why:
     derived = evidence.of(image)
     if derived is None:
         note = "the store has lost findings of this image; running again brings them back"
@@ -265,7 +258,8 @@ def _object(
     at = derived.findings.regions.index(one.region)
     vectors = derived.findings.region_vectors
     cosines = () if vectors is None else _cosines(one.class_name, vectors.cropped[at], evidence)
-    second = one.runner_up and Scored(one.runner_up.class_name, one.runner_up.score)
+    next_best = one.runner_up
+    second = None if next_best is None else Scored(next_best.class_name, next_best.score)
     rivals = [Scored(one.class_name, one.score), *([second] if second else [])]
     return replace(
         why,
@@ -295,4 +289,3 @@ def _instance(
     if mask is None and review is not None and review.machine is not None:
         mask = review.machine.mask
     return next((one for one in derived.labels.instances if one.region.mask == mask), None)
-

@@ -30,11 +30,11 @@ def attention_maps() -> Iterator[list[Tensor]]:
     maps: list[Tensor] = []
     fused, fast = functional.scaled_dot_product_attention, torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it would pass this function by
-    functional.scaled_dot_product_attention = partial(_attend, maps)  # type: ignore[assignment]
+    functional.scaled_dot_product_attention = partial(_attend, maps)
     try:
         yield maps
     finally:
-        functional.scaled_dot_product_attention = fused  # type: ignore[assignment]
+        functional.scaled_dot_product_attention = fused
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
@@ -119,7 +119,8 @@ def _own(visual: Any) -> Tower | None:  # noqa: ANN401
         # Twice the same token: the first, the mean of all but the first, or what attention makes
         # of both: however the tower reads its tokens, it reads this one.
         pooled, _ = visual._pool(tokens[:, None].expand(-1, 2, -1))  # noqa: SLF001
-        return pooled if visual.proj is None else pooled @ visual.proj
+        vectors: Tensor = pooled if visual.proj is None else pooled @ visual.proj
+        return vectors
 
     if reads is None:
         return None
@@ -136,6 +137,7 @@ def _timm(visual: Any) -> Tower | None:  # noqa: ANN401
 
     def dense(tokens: Tensor) -> Tensor:
         copies = tokens[:, None].expand(-1, prefix + 1, -1)
-        return visual.head(trunk.forward_head(trunk.norm(copies)))  # type: ignore[no-any-return]
+        vectors: Tensor = visual.head(trunk.forward_head(trunk.norm(copies)))
+        return vectors
 
     return Tower(trunk.blocks, (int(grid[0]), int(grid[1])), int(prefix), reads, dense)

@@ -113,7 +113,7 @@ class ClipRelevance:
     def _scores(self, pixels: Tensor, directions: Tensor) -> Tensor:
         """(B, N) cosines."""
         with torch.no_grad():
-            rows = [self._cosines(part, directions) for part in pixels.split(_BATCH)]
+            rows = [self._cosines(part, directions) for part in torch.split(pixels, _BATCH)]
         return torch.cat(rows)
 
     def _cosines(self, pixels: Tensor, directions: Tensor) -> Tensor:
@@ -121,7 +121,11 @@ class ClipRelevance:
         return vectors @ directions.T
 
     def _attended(self, pixels: Tensor, directions: Tensor, tower: Tower) -> tuple[Tensor, Any]:
-        """Cosines (1, N), and the attention maps that led to them."""
+        """Give cosines (1, N), and the attention maps that led to them.
+
+        Raises:
+            EngineError: Not all attention was seen.
+        """
         with attention_maps() as maps:
             cosines = self._cosines(pixels, directions)
         expected = len(tower.blocks) + (tower.reads == "pool")
@@ -191,7 +195,7 @@ class ClipRelevance:
         whole = self._scores(pixels, directions)
         falls = [
             whole - self._scores(pixels * (1 - _widened(part, kernel, reach)), directions)
-            for part in cover.split(_BATCH)
+            for part in torch.split(cover, _BATCH)
         ]
         return torch.cat(falls).T.reshape(-1, rows, columns)
 

@@ -4,6 +4,7 @@ census        one walk through the labels: counts, scores, reasons, examples
 differences   what changed since the run before
 gallery       images with their labels drawn in
 charts        where bars and lines lie
+notes         sentences not to be missed
 page          what the page says, as values
 page.html.j2, page.css   how it looks
 
@@ -34,6 +35,7 @@ from pipeline.report import page as pages
 from pipeline.report.census import Census, take
 from pipeline.report.differences import Differences, compare
 from pipeline.report.gallery import Crop, Example, Pictures, crop, example, open_pictures
+from pipeline.report.notes import never_found, notes
 from pipeline.report.page import Page
 from pipeline.store import durable_write
 
@@ -112,14 +114,14 @@ def _page(
 ) -> Page:
     run = current.run
     tables = tuple(pages.class_tables(census, run))
-    notes = pages.notes(current, census, summary, document, read_index(run.folder))
+    found = notes(current, census, summary, document, read_index(run.folder))
     panels, n_panels = pages.panels(run)
     return Page(
         name=str(run.config["name"]),
         run_id=run.run_id,
         summary=summary,
         census=census,
-        notes=(*notes, *pages.never_found(tables)),
+        notes=(*found, *never_found((table.title, table.never) for table in tables)),
         examples=drawn.examples,
         tables=tables,
         scores=tuple(pages.score_charts(census, evidence)),
@@ -152,9 +154,7 @@ def _age(run_id: str) -> tuple[str, int]:
     return stem, int(number) if number.isdecimal() else 1
 
 
-def _drawn(
-    current: CurrentLabels, census: Census, document: Mapping[str, Any] | None
-) -> _Drawn:
+def _drawn(current: CurrentLabels, census: Census, document: Mapping[str, Any] | None) -> _Drawn:
     classes = {name: at for at, name in enumerate(current.run.classes)}
     decoder, roots = open_pictures(current.run.config)
     with decoder:
@@ -193,8 +193,14 @@ def render(page: Page) -> str:
     """Write the page as HTML."""
     style = (files("pipeline.report") / "page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    return _environment().get_template("page.html.j2").render(
-        page=page, style=Markup(style), style_digest=digest  # noqa: S704  our own file
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            page=page,
+            style=Markup(style),  # noqa: S704  our own file
+            style_digest=digest,
+        )
     )
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
+import numpy as np
+
 from pipeline.evidence import Evidence
 from pipeline.fuse.tags import tag_scores
 from pipeline.labels import CurrentImage, CurrentLabels, Kind, MergedLabel, Status
@@ -41,7 +43,9 @@ class Census:
         typical: Evenly spaced over the run.
     """
 
-    classes: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    classes: dict[tuple[str, str], Counter[str]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
     reasons: Counter[str] = field(default_factory=Counter)
     scores: dict[tuple[str, str], list[tuple[float, str]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -68,14 +72,15 @@ def take(current: CurrentLabels, evidence: Evidence | None) -> Census:
     """
     census = Census()
     names = sorted(current.run.classes, key=len, reverse=True)
-    spacing, step = max(1, len(current) // EXAMPLES), max(1, len(current) // SAMPLED)
+    # Twice as many as are shown: some of the evenly spaced ones may be close calls.
+    spacing, step = max(1, len(current) // (2 * EXAMPLES)), max(1, len(current) // SAMPLED)
     closest: list[tuple[float, int, CurrentImage]] = []
     tie = count()
     for at, image in enumerate(current):
         _count(census, image, names)
         if at % step == 0:
             _score(census, image, evidence)
-        if at % spacing == spacing // 2 and len(census.typical) < EXAMPLES:
+        if at % spacing == spacing // 2:
             census.typical.append(image)
         heapq.heappush(closest, (-closeness(image), next(tie), image))
         if len(closest) > EXAMPLES:
@@ -83,7 +88,8 @@ def take(current: CurrentLabels, evidence: Evidence | None) -> Census:
     ranked = sorted(closest, key=lambda one: -one[0])
     census.unsure = [image for value, _, image in ranked if value > -math.inf]
     shown = {image.image.sha256 for image in census.unsure}
-    census.typical = [image for image in census.typical if image.image.sha256 not in shown]
+    other = [image for image in census.typical if image.image.sha256 not in shown]
+    census.typical = other[:: max(1, len(other) // EXAMPLES)][:EXAMPLES]
     return census
 
 
@@ -109,7 +115,8 @@ def _count(census: Census, image: CurrentImage, names: Iterable[str]) -> None:
         census.proposals += label.proposal is not None
         if label.status is Status.PENDING and label.facts.decision == Decision.REVIEW:
             for reason in (label.facts.reason or "").split("; "):
-                census.reasons[_general(reason, names)] += 1
+                kind = label.content.kind.value
+                census.reasons[f"{kind}: {_general(reason, names)}"] += 1
 
 
 def _state(label: MergedLabel) -> str:
@@ -147,7 +154,7 @@ def _kept(image: CurrentImage) -> list[_Row]:
 
 
 def _derived(image: CurrentImage, evidence: Evidence | None) -> list[_Row] | None:
-    derived = evidence and evidence.of(image.image)
+    derived = None if evidence is None else evidence.of(image.image)
     if derived is None or evidence is None:
         return None
     labels = derived.labels
@@ -158,13 +165,13 @@ def _derived(image: CurrentImage, evidence: Evidence | None) -> list[_Row] | Non
         (Kind.OBJECT.value, one.class_name, one.score, one.verdict.decision.value)
         for one in labels.instances
     ]
-    rows += [(Kind.TEXT.value, "text", one.score, one.verdict.decision.value) for one in labels.texts]
+    rows += [
+        (Kind.TEXT.value, "text", one.score, one.verdict.decision.value) for one in labels.texts
+    ]
     return rows
 
 
 def _tag_rows(vector: object, evidence: Evidence) -> Iterator[_Row]:
-    import numpy as np
-
     words = evidence.vocabulary
     if words is None or not isinstance(vector, np.ndarray) or not words.for_tags:
         return

@@ -150,7 +150,11 @@ def _mask_iou(a: Mask, b: Mask) -> float:
 def _changed(
     before: MachineLabel | None, after: MachineLabel | None, file_name: str
 ) -> Iterator[Change]:
-    """Say what is not as it was; one change per label, the weightiest."""
+    """Say what is not as it was.
+
+    Yields:
+        The weightiest change of a label, if there is any.
+    """
     if before is None or after is None:
         label = after or before
         assert label is not None, "a pair is of at least one label"

@@ -12,10 +12,11 @@ from pipeline import rle
 from pipeline.config import InputConfig
 from pipeline.decoding import DecoderPool
 from pipeline.errors import ImageRejectedError
+from pipeline.evidence import source_of
 from pipeline.labels import CurrentImage, Kind, MergedLabel, Status
 from pipeline.labels.runs import RunImage
 from pipeline.panels import class_colour, masked, thumbnail
-from pipeline.records import Box, JsonObject, Point, RgbImage, SourceFile
+from pipeline.records import Box, JsonObject, Point, RgbImage
 
 _SIDE: Final = 400
 _LETTER: Final = 0.045
@@ -74,16 +75,13 @@ class Pictures:
 
     def pixels(self, image: RunImage) -> RgbImage | None:
         """Decode an image; None if its file is gone, or not what it was."""
-        path = Path(image.path)
-        for place, root in enumerate(self._roots):
-            if path.is_relative_to(root):
-                below = path.relative_to(root).as_posix()
-                source = SourceFile(place, below, image.sha256, image.n_bytes)
-                try:
-                    return self._decoder.decode(source).pixels
-                except ImageRejectedError:
-                    return None
-        return None
+        source = source_of(image, self._roots)
+        if source is None:
+            return None
+        try:
+            return self._decoder.decode(source).pixels
+        except ImageRejectedError:
+            return None
 
 
 def open_pictures(config: JsonObject) -> tuple[DecoderPool, Sequence[Path]]:
@@ -201,8 +199,6 @@ def crop(pixels: RgbImage, found: Box | None, true: Box | None) -> Crop | None:
     here = pixels[y0 : int(bottom + margin) + 1, x0 : int(right + margin) + 1]
     if not here.size:
         return None
-    moved = [
-        box and Box(box.x - x0, box.y - y0, box.width, box.height) for box in (found, true)
-    ]
+    moved = [box and Box(box.x - x0, box.y - y0, box.width, box.height) for box in (found, true)]
     address = data_address(thumbnail(here, 200), "webp")
     return Crop(address, here.shape[1], here.shape[0], moved[0], moved[1])

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from PIL import Image
+
 from pipeline.evidence import Evidence
-from pipeline.explain import FOLDER, read_index
-from pipeline.labels import CurrentLabels, Kind
+from pipeline.explain.values import FOLDER, read_index
+from pipeline.labels import Kind
 from pipeline.labels.runs import FinishedRun, QuarantinedFile
+from pipeline.panels import thumbnail
 from pipeline.records import Box, JsonObject
-from pipeline.report.census import PEOPLE, Census
+from pipeline.report.census import Census
 from pipeline.report.charts import Diagram, Histogram, Share, diagram, histogram, shares
 from pipeline.report.differences import Differences
 from pipeline.report.gallery import Crop, Example, data_address
+from pipeline.report.notes import Note
 from pipeline.write import SUMMARY
 
 EVALUATION: Final = "evaluation.json"
@@ -24,22 +29,8 @@ EVALUATION: Final = "evaluation.json"
 _KINDS: Final = {Kind.OBJECT.value: "Objects", Kind.TAG.value: "Tags", Kind.TEXT.value: "Text"}
 _CHARTS: Final = 12
 _PANELS: Final = 12
-_NAMED: Final = 12
 _ERRORS: Final = 12
-_MANY: Final = 0.3
 _FILES: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A sentence a reader should not miss.
-
-    Attributes:
-        style: ``bad``, ``warn`` or ``good``.
-    """
-
-    style: str
-    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +52,11 @@ class ClassTable:
     title: str
     rows: tuple[ClassRow, ...]
     never: tuple[str, ...]
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether people decided on any of these labels."""
+        return any(row.confirmed or row.rejected for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,14 +256,18 @@ def quarantine_rows(files: Sequence[QuarantinedFile]) -> tuple[QuarantineRow, ..
 def panels(run: FinishedRun) -> tuple[tuple[Panel, ...], int]:
     """Give relevance panels, tags and objects by turns, and how many there are in all."""
     rows = [row for row in read_index(run.folder) if (run.folder / FOLDER / row["panel"]).is_file()]
-    groups: dict[str, list[JsonObject]] = {}
+    groups: dict[tuple[str, str], list[JsonObject]] = {}
     for row in rows:
-        groups.setdefault(row["kind"], []).append(row)
+        groups.setdefault((row["sha256"], row["kind"]), []).append(row)
     order = _by_turns(list(groups.values()))
     shown = order[:_PANELS]
-    pictures = [(run.folder / FOLDER / row["panel"]).read_bytes() for row in shown]
-    made = [Panel(data_address(p, "png"), row) for p, row in zip(pictures, shown, strict=True)]
+    made = [Panel(_picture(run.folder / FOLDER / row["panel"]), row) for row in shown]
     return tuple(made), len(rows)
+
+
+def _picture(path: Path) -> str:
+    with Image.open(path) as panel:
+        return data_address(thumbnail(np.asarray(panel), panel.width), "webp")
 
 
 def _by_turns(groups: Sequence[Sequence[JsonObject]]) -> list[JsonObject]:
@@ -289,9 +289,7 @@ def evaluated(document: Mapping[str, Any], crops: Mapping[int, Crop | None]) -> 
         for title, part in found
         if part and part.get("calibration")
     ]
-    errors = [
-        ErrorRow(row, crops.get(at)) for at, row in enumerate(worst_errors(document))
-    ]
+    errors = [ErrorRow(row, crops.get(at)) for at, row in enumerate(worst_errors(document))]
     return Evaluated(document, tuple(diagrams), tuple(errors))
 
 
@@ -305,81 +303,3 @@ def box_of(row: Mapping[str, Any], key: str) -> Box | None:
     """Give a box of an error."""
     value = row.get(key)
     return Box(*(float(one) for one in value)) if value else None
-
-
-def notes(
-    current: CurrentLabels,
-    census: Census,
-    summary: Mapping[str, Any],
-    document: Mapping[str, Any] | None,
-    rows: Sequence[Mapping[str, Any]],
-) -> Iterator[Note]:
-    """Say what a reader should not miss.
-
-    Yields:
-        Sentences, in no order but that of the page.
-    """
-    if current.run.toy_models:
-        yield Note("warn", "Made with the embedded toy models, which know drawn shapes only.")
-    yield from _balance(summary)
-    yield from _labels(census)
-    yield from _people(census)
-    explained = [row for row in rows if row["kind"] == "tag" and row["points"] is not None]
-    away = [row for row in explained if not row["points"]]
-    if away:
-        yield Note("warn", f"{len(away)} of {len(explained)} relevance maps of tags that could "
-                   "be checked do not point at the tag's objects.")  # fmt: skip
-    if document is None:
-        yield Note("warn", "No truth was compared: how often labels are wrong is not known. "
-                   "`autolabel evaluate CONFIG --truth FILE` measures it.")  # fmt: skip
-
-
-def _balance(summary: Mapping[str, Any]) -> Iterator[Note]:
-    lost = summary.get("quarantined", 0)
-    if lost:
-        reasons = ", ".join(f"{name} {n}" for name, n in summary["quarantined_by_reason"].items())
-        yield Note("bad", f"{lost} of {summary['found']} files have no labels: {reasons}.")
-    elif summary.get("found"):
-        yield Note("good", f"Every file found is labelled: {summary['found']} of "
-                   f"{summary['found']}.")  # fmt: skip
-    failed = {name: row["failed"] for name, row in summary.get("stages", {}).items()}
-    for name, n in failed.items():
-        if n:
-            yield Note("bad", f"Stage {name} failed on {n} images.")
-
-
-def _labels(census: Census) -> Iterator[Note]:
-    waiting, all_of = census.total("review"), census.total("review", "accept")
-    if all_of:
-        style = "warn" if waiting > _MANY * all_of else "good"
-        most = census.reasons.most_common(1)
-        cause = f" Most often: {most[0][0]} ({most[0][1]})." if most else ""
-        yield Note(style, f"{waiting} of {all_of} labels wait for a person.{cause}")
-    if census.bare:
-        yield Note("warn", f"{census.bare} of {census.images} images have no label at all.")
-
-
-def _people(census: Census) -> Iterator[Note]:
-    decided = census.total(*(status.value for status in PEOPLE))
-    if decided:
-        wrong = census.total("edited", "rejected")
-        yield Note("good" if wrong <= _MANY * decided else "warn",
-                   f"People decided on {decided} labels and changed or rejected {wrong}; "
-                   f"{census.done} images are done.")  # fmt: skip
-    if census.proposals:
-        yield Note("warn", f"On {census.proposals} labels that people decided, the models now say "
-                   "something else.")  # fmt: skip
-
-
-def never_found(tables: Sequence[ClassTable]) -> Iterator[Note]:
-    """Name classes that nothing was labelled as.
-
-    Yields:
-        A sentence per kind.
-    """
-    for table in tables:
-        if table.never:
-            names = ", ".join(table.never[:_NAMED])
-            more = len(table.never) - _NAMED
-            rest = f" and {more} more" if more > 0 else ""
-            yield Note("warn", f"{table.title}: nothing was labelled {names}{rest}.")
