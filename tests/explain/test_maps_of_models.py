@@ -131,7 +131,7 @@ def truth() -> dict[str, dict[str, Bitmap]]:
     for entry in document["annotations"]:
         if "color" in entry:
             shape = entry["segmentation"]
-            bitmap = rle.decode(Mask(*shape["size"], shape["counts"]))
+            bitmap = rle.decode(Mask(shape["size"][0], shape["size"][1], shape["counts"]))
             tags, tag = out[names[entry["image_id"]]], f"{entry['color']} shape"
             tags[tag] = tags[tag] | bitmap if tag in tags else bitmap
     return out
