@@ -150,18 +150,11 @@ def _as_row(one: Explained) -> dict[str, object]:
 
 
 def _print_maps(made: Explanation) -> None:
-    table = Table(
-        "image", "what", "words", "score", "mask of", "points at it", "AUROC", "inside",
-        "deletion", "insertion", box=None,
-    )  # fmt: skip
-    for one in made.maps[:_ROWS]:
-        scores = one.scores
-        points = {True: "yes", False: "no", None: ""}[scores.points]
-        numbers = (scores.auroc, scores.inside, scores.deletion, scores.insertion)
-        table.add_row(
-            escape(one.file_name), one.kind, escape(one.words), _number(one.score),
-            scores.held_against or "", points, *map(_number, numbers),
-        )  # fmt: skip
+    rows = [_cells(one) for one in made.maps[:_ROWS]]
+    names = [name for name in (rows[0] if rows else {}) if any(row[name] for row in rows)]
+    table = Table(*names, box=None)
+    for row in rows:
+        table.add_row(*(escape(row[name]) for name in names))
     out.print(table)
     if len(made.maps) > _ROWS:
         out.print(f"… and {len(made.maps) - _ROWS} more, all in the folder's index.json")
@@ -170,6 +163,22 @@ def _print_maps(made: Explanation) -> None:
     for name, reason in made.skipped.items():
         out.print(f"skipped {name}: {reason}", markup=False)
     out.print(f"pictures    {escape(str(made.folder))}")
+
+
+def _cells(one: Explained) -> dict[str, str]:
+    scores = one.scores
+    return {
+        "image": one.file_name,
+        "what": one.kind,
+        "words": one.words,
+        "score": _number(one.score),
+        "mask of": scores.held_against or "",
+        "points": {True: "yes", False: "no", None: ""}[scores.points],
+        "AUROC": _number(scores.auroc),
+        "inside": _number(scores.inside),
+        "deletion": _number(scores.deletion),
+        "insertion": _number(scores.insertion),
+    }
 
 
 def _print_mean(maps: list[Explained]) -> None:
