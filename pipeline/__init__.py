@@ -22,6 +22,10 @@ fuse            findings + policy → labels (pure); ``prompts`` brings the text
 assemble        the findings of a run → its labels, image by image
 write           labels → run folder, whole or not at all; ``summary`` counts
 labels          labels as they stand: latest run merged with what people decided
+evidence        what the models had said for a finished run, out of the store
+relevance       maps of what spoke for a label, as values; ``panels`` draws them
+explain, why    relevance maps of a run; the story of one label
+report          a run as one HTML page
 review          labels ⇄ FiftyOne dataset, the App and its plugin
 synthetic       drawn scenes with ground truth known by construction
 app             the composition root: puts the verbs in a row

@@ -48,7 +48,7 @@ def embed_prompts(
     if embed is None or embed.identity is None:
         return EmbeddedPrompts(None)
     known = store.prompts(prompt_description(embed.identity))
-    keys = {prompt: _key(prompt) for prompt in prompts_of(policy)}
+    keys = {prompt: prompt_key(prompt) for prompt in prompts_of(policy)}
     new = [prompt for prompt, key in keys.items() if key not in known]
     seconds = 0.0
     if new:
@@ -73,5 +73,6 @@ def _embed(prompts: list[str], embedder: Embedder) -> list[PromptVector]:
     return [PromptVector(p, v, scale, bias) for p, v in zip(prompts, vectors, strict=True)]
 
 
-def _key(prompt: str) -> str:
+def prompt_key(prompt: str) -> str:
+    """Key of a prompt's vector in the store."""
     return hashlib.sha256(prompt.encode()).hexdigest()

@@ -13,7 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.records import Region, RgbImage, TextSpan, Vectors
+from pipeline.relevance import Fading, Field, Method, RelevanceMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,17 @@ class Embedder(Protocol):
 
     def embed_texts(self, prompts: Sequence[str]) -> Vectors:
         """Embed prompts; row i belongs to prompt i, (N, D), unit length."""
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """Says which parts of an image speak for a text. Explains one embedder."""
+
+    def maps(self, image: RgbImage, texts: Vectors, method: Method) -> list[RelevanceMap]:
+        """Make one map per text vector (N, D), in pixels of the image."""
+
+    def fade(self, image: RgbImage, text: NDArray[np.float32], cells: Field) -> Fading | None:
+        """Take the image away and bring it back, cells with the highest value first."""
 
 
 @runtime_checkable

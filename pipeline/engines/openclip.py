@@ -59,7 +59,7 @@ class OpenClipEmbedder:
         self.logit_scale = float(self._model.logit_scale.detach().exp())
         self.logit_bias = None if bias is None else float(bias.detach())
         cut = open_clip.get_model_preprocess_cfg(self._model).get("resize_mode") != "squash"
-        self._cut_elongated = cut
+        self.cuts_elongated = cut
 
     def embed_images(self, images: Sequence[RgbImage]) -> Vectors:
         """Embed images; row i belongs to image i, (N, D), unit length.
@@ -87,10 +87,20 @@ class OpenClipEmbedder:
         )
         return self._matrix(rows)
 
+    @property
+    def model(self) -> Any:  # noqa: ANN401  open_clip is untyped
+        """The open_clip model, for those who look into it; to be left as it is."""
+        return self._model
+
+    def pixels(self, images: Sequence[RgbImage]) -> Tensor:
+        """Prepare images as the model sees them, float (N, 3, H, W) on its device."""
+        pictures = [self._transform(self._picture(image)) for image in images]
+        return torch.stack(pictures).to(self._device)
+
     def _image_rows(self, images: Sequence[RgbImage], size: int) -> list[NDArray[np.float32]]:
-        pixels = torch.stack([self._transform(self._picture(image)) for image in images])
+        pixels = self.pixels(images)
         with torch.inference_mode(), autocast(self._device, self._precision):
-            vectors = self._model.encode_image(_filled(pixels, size).to(self._device))
+            vectors = self._model.encode_image(_filled(pixels, size))
         return _unit_rows(vectors, len(images))
 
     def _text_rows(self, prompts: Sequence[str], size: int) -> list[NDArray[np.float32]]:
@@ -100,7 +110,7 @@ class OpenClipEmbedder:
         return _unit_rows(vectors, len(prompts))
 
     def _picture(self, image: RgbImage) -> Image.Image:
-        return Image.fromarray(middle(image) if self._cut_elongated else image)
+        return Image.fromarray(middle(image) if self.cuts_elongated else image)
 
     def _matrix(self, rows: list[NDArray[np.float32]]) -> Vectors:
         if rows:

@@ -28,9 +28,9 @@ from pipeline.config import (
     SegmentAnythingConfig,
     SegmentConfig,
 )
-from pipeline.engines.base import Embedder, Segmenter, TextReader
+from pipeline.engines.base import Embedder, Explainer, Segmenter, TextReader
 from pipeline.engines.devices import Device, Precision, pick_device, pick_precision
-from pipeline.errors import WeightsError
+from pipeline.errors import EngineError, WeightsError
 from pipeline.weights import Kind, ModelFiles, Progress, entry_named, locate, pull
 
 EngineConfig: TypeAlias = EmbedConfig | SegmentConfig | ReadConfig
@@ -124,6 +124,24 @@ def load_embedder(config: EmbedConfig, run: RunConfig, base: Path) -> Embedder:
             return OpenClipEmbedder(files, config.batch_size, device, precision)
         case _:
             assert_never(config)
+
+
+def explainer_of(embedder: Embedder) -> Explainer:
+    """Give what explains an embedder that is loaded.
+
+    Raises:
+        EngineError: Its kind of engine has no pixels that could be relevant.
+    """
+    if embedder.info.engine != "open_clip":
+        raise EngineError(
+            f"`engine: {embedder.info.engine}` cannot be explained: expected `engine: open_clip` "
+            "as stages.embed"
+        )
+    from pipeline.engines.openclip import OpenClipEmbedder
+    from pipeline.engines.relevance import ClipRelevance
+
+    assert isinstance(embedder, OpenClipEmbedder), "the engine says so"
+    return ClipRelevance(embedder)
 
 
 def load_segmenter(config: SegmentConfig, run: RunConfig, base: Path) -> Segmenter:

@@ -27,7 +27,7 @@ def region_crops(image: RgbImage, regions: Sequence[Region]) -> list[RgbImage]:
     Returns:
         2N contiguous RGB arrays, each at least one pixel high and wide.
     """
-    boxes = [_with_margin(region.box, *image.shape[:2]) for region in regions]
+    boxes = [crop_box(region.box, *image.shape[:2]) for region in regions]
     plain = [np.ascontiguousarray(_cut(image, box)) for box in boxes]
     masked = [
         _grey_outside(crop, region, box)
@@ -36,7 +36,14 @@ def region_crops(image: RgbImage, regions: Sequence[Region]) -> list[RgbImage]:
     return plain + masked
 
 
-def _with_margin(box: Box, height: int, width: int) -> tuple[int, int, int, int]:
+def crop_box(box: Box, height: int, width: int) -> tuple[int, int, int, int]:
+    """Say where the crop of a region lies: left, top, right, bottom in whole pixels.
+
+    Args:
+        box: Of the region.
+        height: Rows of the image.
+        width: Columns of the image.
+    """
     margin = MARGIN * max(box.width, box.height)
     left, top = floor(box.x - margin), floor(box.y - margin)
     right, bottom = ceil(box.x + box.width + margin), ceil(box.y + box.height + margin)

@@ -1,0 +1,204 @@
+"""Images with their labels drawn in, small enough to live inside the page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline import rle
+from pipeline.config import InputConfig
+from pipeline.decoding import DecoderPool
+from pipeline.errors import ImageRejectedError
+from pipeline.evidence import source_of
+from pipeline.labels import CurrentImage, Kind, MergedLabel, Status
+from pipeline.labels.runs import RunImage
+from pipeline.panels import class_colour, masked, thumbnail
+from pipeline.records import Box, JsonObject, Point, RgbImage
+
+_SIDE: Final = 400
+_LETTER: Final = 0.045
+"""Height of letters in a drawing, as a share of its width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something drawn over an image, in pixels of the image.
+
+    Attributes:
+        points: Corners as SVG wants them; empty for words alone.
+        words: What stands beside it.
+        style: Class of the style sheet.
+    """
+
+    points: str
+    x: float
+    y: float
+    words: str
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An image with its labels.
+
+    Attributes:
+        picture: ``data:`` address; empty if the file cannot be shown any more.
+        letter: Height of letters, in pixels of the image.
+        why: Why it is among the examples, in words.
+    """
+
+    file_name: str
+    width: int
+    height: int
+    picture: str
+    letter: float
+    marks: tuple[Mark, ...]
+    tags: tuple[tuple[str, str], ...]
+    n_labels: int
+    why: str
+
+
+class Pictures:
+    """Opens images of a run.
+
+    Args:
+        decoder: Of the run's image folders.
+        roots: These folders.
+    """
+
+    def __init__(self, decoder: DecoderPool, roots: Sequence[Path]) -> None:
+        self._decoder = decoder
+        self._roots = roots
+
+    def pixels(self, image: RunImage) -> RgbImage | None:
+        """Decode an image; None if its file is gone, or not what it was."""
+        source = source_of(image, self._roots)
+        if source is None:
+            return None
+        try:
+            return self._decoder.decode(source).pixels
+        except ImageRejectedError:
+            return None
+
+
+def open_pictures(config: JsonObject) -> tuple[DecoderPool, Sequence[Path]]:
+    """Make what decodes the images of a run.
+
+    Args:
+        config: The run's ``config.json``.
+    """
+    roots = [Path(root) for root in config["images"]]
+    return DecoderPool(roots, _input(config)), roots
+
+
+def _input(config: JsonObject) -> InputConfig:
+    settings = dict(config["input"])
+    settings["background"] = tuple(settings["background"])
+    return InputConfig.model_validate(settings)
+
+
+def example(
+    image: CurrentImage, pixels: RgbImage | None, classes: Mapping[str, int], why: str
+) -> Example:
+    """Draw one image.
+
+    Args:
+        image: With its labels as they stand.
+        pixels: Decoded, or None.
+        classes: Name → place in the vocabulary, for its colour.
+        why: Why it is shown.
+    """
+    run = image.image
+    labels = [label for label in image.labels if label.status is not Status.REJECTED]
+    letter = _LETTER * max(run.width, run.height)
+    picture = ""
+    if pixels is not None:
+        picture = data_address(thumbnail(_painted(pixels, labels, classes), _SIDE), "webp")
+    tags = [label for label in labels if label.content.kind is Kind.TAG]
+    return Example(
+        run.file_name, run.width, run.height, picture, round(letter, 1),
+        tuple(_marks(labels, letter)),
+        tuple((label.content.label, _style(label)) for label in tags), len(labels), why,
+    )  # fmt: skip
+
+
+def data_address(data: bytes, kind: str) -> str:
+    """Write bytes of an image as an address that needs no file.
+
+    Args:
+        data: The image.
+        kind: ``png`` or ``webp``.
+    """
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _painted(
+    pixels: RgbImage, labels: Iterable[MergedLabel], classes: Mapping[str, int]
+) -> RgbImage:
+    for label in labels:
+        mask = label.content.mask
+        if mask is not None and (mask.height, mask.width) == pixels.shape[:2]:
+            colour = class_colour(classes.get(label.content.label, 0))
+            pixels = masked(pixels, rle.decode(mask), colour)
+    return pixels
+
+
+def _marks(labels: Iterable[MergedLabel], letter: float) -> Iterator[Mark]:
+    for label in labels:
+        content, box = label.content, label.content.box
+        if box is None or content.kind is Kind.TAG:
+            continue
+        words = content.label if content.kind is Kind.OBJECT else f"“{content.text or ''}”"
+        points = content.points or (() if content.mask is not None else _corners(box))
+        drawn = " ".join(f"{point.x:.1f},{point.y:.1f}" for point in points)
+        y = max(box.y - letter / 4, letter)
+        yield Mark(drawn, round(box.x, 1), round(y, 1), words, _style(label))
+
+
+def _corners(box: Box) -> tuple[Point, ...]:
+    right, bottom = box.x + box.width, box.y + box.height
+    return Point(box.x, box.y), Point(right, box.y), Point(right, bottom), Point(box.x, bottom)
+
+
+def _style(label: MergedLabel) -> str:
+    if label.status in {Status.ACCEPTED, Status.EDITED}:
+        return "people"
+    return "review" if label.facts.decision == "review" else "accept"
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A part of an image around an error, with what was found and what is true."""
+
+    picture: str
+    width: int
+    height: int
+    found: Box | None
+    true: Box | None
+
+
+def crop(pixels: RgbImage, found: Box | None, true: Box | None) -> Crop | None:
+    """Cut out what lies around boxes; None if there is no box.
+
+    Args:
+        pixels: The image.
+        found: What the run says.
+        true: What the truth says.
+    """
+    boxes = [box for box in (found, true) if box is not None]
+    if not boxes:
+        return None
+    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
+    right = max(box.x + box.width for box in boxes)
+    bottom = max(box.y + box.height for box in boxes)
+    margin = 0.25 * max(right - left, bottom - top) + 4
+    x0, y0 = int(max(0, left - margin)), int(max(0, top - margin))
+    here = pixels[y0 : int(bottom + margin) + 1, x0 : int(right + margin) + 1]
+    if not here.size:
+        return None
+    moved = [box and Box(box.x - x0, box.y - y0, box.width, box.height) for box in (found, true)]
+    address = data_address(thumbnail(here, 200), "webp")
+    return Crop(address, here.shape[1], here.shape[0], moved[0], moved[1])
