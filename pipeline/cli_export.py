@@ -119,6 +119,52 @@ def _size(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:.2f} MB"
 
 
+def evaluate(
+    config: ConfigPath,
+    truth: Annotated[str, typer.Option("--truth", help="COCO or COCO-Text file, or `reviewed`.")],
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the labels of the latest run against truth. No model runs."""
+    from pipeline.evaluate import evaluate as measure
+
+    done = measure(_run_file(config, workspace), truth)
+    if as_json:
+        typer.echo(json.dumps(done.document, indent=2, ensure_ascii=False))
+        return
+    from pipeline.scores import print_evaluation
+
+    print_evaluation(out, done.document)
+    out.print(f"all figures and errors: {escape(str(done.path))}")
+
+
+def tune(
+    config: ConfigPath,
+    truth: Annotated[str, typer.Option("--truth", help="COCO file, or `reviewed`.")],
+    precision: Annotated[
+        float | None,
+        typer.Option("--precision", help="Precision to reach; without it, the best F1."),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", help="Policy file to write; default in the run's folder."),
+    ] = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose thresholds per class on half of the truth, judge them on the other half."""
+    from pipeline.evaluate import Goal
+    from pipeline.evaluate import tune as propose
+
+    tuned = propose(_run_file(config, workspace), truth, Goal(precision), target)
+    if as_json:
+        typer.echo(json.dumps(asdict(tuned), indent=2, default=str, ensure_ascii=False))
+        return
+    from pipeline.scores import print_tuned
+
+    print_tuned(out, tuned)
+
+
 def _run_file(config: Path, workspace: Path | None) -> RunFile:
     from pipeline.runfile import Overrides, load_run_file
 
@@ -127,5 +173,5 @@ def _run_file(config: Path, workspace: Path | None) -> RunFile:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the main command."""
-    for command in (export,):
+    for command in (export, evaluate, tune):
         app.command()(command)

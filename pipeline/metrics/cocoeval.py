@@ -9,7 +9,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import faster_coco_eval
 import numpy as np
+from faster_coco_eval import COCOeval_faster
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from pipeline.records import JsonObject
 
@@ -26,14 +30,14 @@ class Averages:
 
     Attributes:
         pycocotools: ``NAMES`` → number.
-        faster_coco_eval: The same; None if it is not installed.
-        agree: Whether all numbers are equal to 1e-9; None without a second opinion.
+        faster_coco_eval: The same.
+        agree: Whether all numbers are equal to 1e-9.
         classes: Category id → AP.
     """
 
     pycocotools: Mapping[str, float | None]
-    faster_coco_eval: Mapping[str, float | None] | None
-    agree: bool | None
+    faster_coco_eval: Mapping[str, float | None]
+    agree: bool
     classes: Mapping[int, float | None]
 
 
@@ -47,16 +51,8 @@ def average(
         results: With image_id, category_id, score, and bbox or segmentation.
         kind: Whether boxes or masks are compared.
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
     first, classes = _stats(COCO, COCOeval, truth, results, kind)
-    try:
-        from faster_coco_eval import COCO as FasterCOCO
-        from faster_coco_eval import COCOeval_faster
-    except ImportError:
-        return Averages(first, None, None, classes)
-    second, _ = _stats(FasterCOCO, COCOeval_faster, truth, results, kind)
+    second, _ = _stats(faster_coco_eval.COCO, COCOeval_faster, truth, results, kind)
     return Averages(first, second, _same(first, second), classes)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from scipy.stats import beta
+
 CONFIDENCE: Final = 0.95
 
 
@@ -22,8 +24,6 @@ def rate(hits: int, total: int, confidence: float = CONFIDENCE) -> Interval | No
 
     Source: Clopper and Pearson, Biometrika 26 (1934): two-sided, never covers less than it says.
     """
-    from scipy.stats import beta
-
     if not total:
         return None
     tail = (1 - confidence) / 2

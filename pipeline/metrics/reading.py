@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rapidfuzz.distance import Levenshtein
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -38,8 +40,6 @@ def read(pairs: Iterable[tuple[str, str]]) -> Reading:
     Source: Levenshtein distance by rapidfuzz, summed over all lines before dividing, so that
     short lines do not weigh more than long ones.
     """
-    from rapidfuzz.distance import Levenshtein
-
     n = same = characters = words = wrong_characters = wrong_words = 0
     for found, true in pairs:
         a, b = plain(found), plain(true)

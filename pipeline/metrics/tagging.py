@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sklearn.metrics import average_precision_score
+
 
 def average_precision(truth: Sequence[bool], scores: Sequence[float]) -> float | None:
     """Average precision over images; None if no image shows the class.
@@ -14,8 +16,6 @@ def average_precision(truth: Sequence[bool], scores: Sequence[float]) -> float |
 
     Source: scikit-learn, without interpolation.
     """
-    from sklearn.metrics import average_precision_score
-
     if not any(truth):
         return None
     return float(average_precision_score([int(value) for value in truth], list(scores)))
