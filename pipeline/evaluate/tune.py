@@ -139,9 +139,13 @@ class _Half:
             true = [name in (image.truth.tags or {}) for image in self.images]
             scores = [(image.found.tags or {}).get(name) for image in self.images]
             pairs = zip(scores, true, strict=True)
-            return [Judged(score, is_true) for score, is_true in pairs if score is not None], sum(true)
+            return [Judged(score, is_true) for score, is_true in pairs if score is not None], sum(
+                true
+            )
         outcomes = [outcome for pairs in self.pairs for outcome in pairs.outcomes()]
-        labels = [Judged(shape.score, right) for shape, right in outcomes if shape.class_name == name]
+        labels = [
+            Judged(shape.score, right) for shape, right in outcomes if shape.class_name == name
+        ]
         truth = [shape for pairs in self.pairs for shape in pairs.truth]
         return labels, sum(shape.class_name == name for shape in truth)
 

@@ -117,9 +117,8 @@ class _Export:
     def _write(self, split: _Split, pictures: Pictures) -> ExportReport:
         self._folder.begin({"format": self._request.format, "link": self._request.link})
         writer = self._format(self._plan())
-        names = [writer.image_path(example) for example in split.examples]
-        self._folder.keep_only({name for name in names if name is not None})
-        for example, name in zip(split.examples, names, strict=True):
+        for example in split.examples:
+            name = writer.image_path(example)
             if name is None:
                 writer.add(example, pictures.data(example))
             else:
@@ -130,10 +129,10 @@ class _Export:
 
     def _put(self, example: Example, name: str, pictures: Pictures) -> None:
         path = self._folder.place(name)
-        if path.exists() and _is_whole(path, example):
-            return  # a killed export left it
-        path.unlink(missing_ok=True)
-        if self._request.link and example.picture.plain:
+        left = self._folder.left(name)
+        if left is not None and _is_whole(left, example):
+            left.replace(path)
+        elif self._request.link and example.picture.plain:
             pictures.data(example)  # what is linked to must be what was labelled
             path.symlink_to(pictures.path(example.picture))
         else:

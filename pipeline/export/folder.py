@@ -1,9 +1,10 @@
 """The export folder: there whole or not at all, replaced in one step, and resumed after a kill.
 
 An export grows in ``.NAME.partial`` beside its place. Image files that a killed export left there
-are taken over, as each is complete under its name; everything else is written anew. At the end
-``manifest.json`` lists every file with its sha256, all is synced, and the folder takes its place:
-exchanged with the old one in a single step where the system can (Linux), else moved after it.
+are put aside (``.NAME.left``) and taken over, as each is complete under its name; everything else
+is written anew. At the end ``manifest.json`` lists every file with its sha256, all is synced, and
+the folder takes its place: exchanged with the old one in a single step where the system can
+(Linux), else moved after it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,7 @@ class ExportFolder:
     def __init__(self, out: Path) -> None:
         self.out: Final = out
         self.path: Final = out.parent / f".{out.name}.partial"
+        self._left: Final = out.parent / f".{out.name}.left"
         if out.is_symlink() or (out.exists() and not _is_ours(out)):
             raise ConfigError(
                 f"--out {out}: something lies there that is no export of autolabel; "
@@ -68,24 +70,28 @@ class ExportFolder:
         return path
 
     def begin(self, stamp: JsonObject) -> None:
-        """Make the folder; image files of a killed export with the same stamp are kept.
+        """Make the folder; what a killed export with the same stamp left is put aside.
 
         Args:
             stamp: What image files depend on.
         """
-        stamped = self.path / _STAMP
         text = json.dumps(stamp, sort_keys=True)
-        if not stamped.is_file() or stamped.read_text() != text:
-            shutil.rmtree(self.path, ignore_errors=True)
-            self.path.mkdir(parents=True)
-            stamped.write_text(text)
-
-    def keep_only(self, names: Collection[str]) -> None:
-        """Remove what a killed export left, but for image files that will be in this one too."""
+        for folder in (self._left, self.path):
+            stamped = folder / _STAMP
+            if not stamped.is_file() or stamped.read_text() != text:
+                shutil.rmtree(folder, ignore_errors=True)
         for path in list(_files(self.path)):
-            name = path.relative_to(self.path).as_posix()
-            if name not in names and name != _STAMP:
-                path.unlink()
+            aside = self._left / path.relative_to(self.path)
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(aside)
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        (self.path / _STAMP).write_text(text)
+
+    def left(self, name: str) -> Path | None:
+        """Give the file of this name that a killed export left, if it did."""
+        path = self._left / name
+        return path if path.is_file() and not path.is_symlink() else None
 
     def finish(self, manifest: JsonObject) -> tuple[int, bool]:
         """Write the manifest and put the folder in its place.
@@ -101,6 +107,7 @@ class ExportFolder:
         """
         try:
             (self.path / _STAMP).unlink(missing_ok=True)
+            shutil.rmtree(self._left, ignore_errors=True)
             files = [_entry(self.path, path) for path in _files(self.path)]
             document = {"kind": _KIND, **manifest, "files": files}
             text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

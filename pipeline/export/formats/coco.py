@@ -87,13 +87,13 @@ class CocoExport:
     """``images/<split>/`` and ``annotations/instances_<split>.json``."""
 
     def __init__(self, plan: Plan, profile: Profile) -> None:
-        self.tally = Tally()
-        self._plan, self._profile = plan, profile
+        self._plan = plan
+        self._entries = CocoEntries(plan, profile)
+        self.tally = self._entries.tally
         self._folder = plan.folder / "annotations"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._images = {split: Spool(plan.folder) for split in plan.splits}
         self._annotations = {split: Spool(plan.folder) for split in plan.splits}
-        self._ids: set[int] = set()
 
     def image_path(self, example: Example) -> str:
         """Beside the others of its split."""
@@ -103,10 +103,44 @@ class CocoExport:
         """Write the entries of one image."""
         del data
         self._images[example.split].append(image_entry(example, self._plan))
-        for entry in self._entries(example):
+        for entry in self._entries.of(example):
             self._annotations[example.split].append(entry)
+        self.tally.written[Kind.TAG.value] += len(example.of(Kind.TAG))
 
-    def _entries(self, example: Example) -> list[JsonObject]:
+    def finish(self) -> None:
+        """Write the documents, one per split."""
+        for split in self._plan.splits:
+            info = {
+                "description": self._plan.name,
+                "split": split,
+                "provenance": dict(self._plan.sources),
+            }
+            write_object(
+                self._folder / f"instances_{split}.json",
+                {
+                    "info": info,
+                    "licenses": [],
+                    "images": self._images[split],
+                    "annotations": self._annotations[split],
+                    "categories": list(self._plan.categories),
+                },
+            )
+
+
+class CocoEntries:
+    """Lays labels out as annotations, each with an id of its own.
+
+    Attributes:
+        tally: What was laid out.
+    """
+
+    def __init__(self, plan: Plan, profile: Profile) -> None:
+        self.tally = Tally()
+        self._plan, self._profile = plan, profile
+        self._ids: set[int] = set()
+
+    def of(self, example: Example) -> list[JsonObject]:
+        """Annotations of one image: objects and texts in the order of the run."""
         ids = {label.id: self._id(example, label) for label in example.shapes}
         n_texts = len(example.of(Kind.TEXT))
         orders = iter(range(n_texts, 2 * n_texts))
@@ -124,7 +158,6 @@ class CocoExport:
             text = _text_rest(example, label, ids, next(orders)) if is_text(label) else {}
             entries.append(head | category | shape | score | text | {EXTRA: self._extra(label)})
             self.tally.written[label.content.kind.value] += 1
-        self.tally.written[Kind.TAG.value] += len(example.of(Kind.TAG))
         return entries
 
     def _id(self, example: Example, label: MergedLabel) -> int:
@@ -149,25 +182,6 @@ class CocoExport:
             return extra | {"source": stages.get("read", self._plan.people)}
         named = {"named_by": stages["embed_regions"]} if "embed_regions" in stages else {}
         return extra | {"source": stages.get("segment", self._plan.people)} | named
-
-    def finish(self) -> None:
-        """Write the documents, one per split."""
-        for split in self._plan.splits:
-            info = {
-                "description": self._plan.name,
-                "split": split,
-                "provenance": dict(self._plan.sources),
-            }
-            write_object(
-                self._folder / f"instances_{split}.json",
-                {
-                    "info": info,
-                    "licenses": [],
-                    "images": self._images[split],
-                    "annotations": self._annotations[split],
-                    "categories": list(self._plan.categories),
-                },
-            )
 
 
 def image_entry(example: Example, plan: Plan) -> JsonObject:
