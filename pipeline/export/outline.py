@@ -53,7 +53,8 @@ def edge_rings(mask: Mask) -> tuple[list[Ring], list[Ring]]:
         return [], []
     bitmap = rle.crop_bitmap(mask, box)
     offset = np.array([int(box.x), int(box.y)])
-    outer, holes = [], []
+    outer: list[Ring] = []
+    holes: list[Ring] = []
     for ring in _rings(bitmap):
         (outer if _signed_area(ring) > 0 else holes).append(ring + offset)
     return outer, holes

@@ -60,8 +60,10 @@ def format_named(name: str) -> Format:
             from pipeline.export.formats import yolo
 
             return partial(yolo.YoloExport, segment=name == "yolo-segment")
-    if name not in _MODULES:
-        raise ConfigError(f"--format {name}: no such format; there are {', '.join(FORMATS)}")
+        case _ if name not in _MODULES:
+            raise ConfigError(f"--format {name}: no such format; there are {', '.join(FORMATS)}")
+        case _:
+            pass
     module, writer = _MODULES[name]
     loaded: Format = getattr(import_module(f"pipeline.export.formats.{module}"), writer)
     return loaded

@@ -39,13 +39,7 @@ class HuggingFaceExport:
         self._numbers = {name: place for place, name in enumerate(plan.shape_classes)}
         self._tags = {name: place for place, name in enumerate(plan.tag_classes)}
         (plan.folder / "data").mkdir(exist_ok=True)
-        self._writers = {
-            split: pq.ParquetWriter(
-                plan.folder / "data" / f"{_SPLITS.get(split, split)}.parquet",
-                self._features.arrow_schema,
-            )
-            for split in plan.splits
-        }
+        self._writers: dict[str, pq.ParquetWriter] = {}
 
     def image_path(self, example: Example) -> None:
         """Inside the table."""
@@ -86,16 +80,23 @@ class HuggingFaceExport:
         }
 
     def _flush(self, split: str) -> None:
-        table = pa.Table.from_pylist(self._rows[split], schema=self._features.arrow_schema)
-        self._writers[split].write_table(table)
-        self._rows[split].clear()
+        rows = self._rows[split]
+        if not rows:  # the library cannot load a file without rows
+            return
+        schema = self._features.arrow_schema
+        if split not in self._writers:
+            path = self._plan.folder / "data" / f"{_SPLITS.get(split, split)}.parquet"
+            self._writers[split] = pq.ParquetWriter(path, schema)
+        self._writers[split].write_table(pa.Table.from_pylist(rows, schema=schema))
+        rows.clear()
 
     def finish(self) -> None:
         """Write what is left, and the card."""
-        for split, writer in self._writers.items():
+        for split in self._plan.splits:
             self._flush(split)
+        for writer in self._writers.values():
             writer.close()
-        names = [_SPLITS.get(split, split) for split in self._plan.splits]
+        names = [_SPLITS.get(split, split) for split in self._plan.splits if split in self._writers]
         files = "".join(f"  - split: {name}\n    path: data/{name}.parquet\n" for name in names)
         head = f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n"
         body = f"\n# {clean(self._plan.name)}\n\nLabels by autolabel; see manifest.json.\n"

@@ -88,7 +88,8 @@ def _config(plan: Plan) -> bytes:
     for value in plan.tag_classes:
         ET.SubElement(tags, "Choice", {"value": xml_text(value)})
     ET.indent(view)
-    return ET.tostring(view, encoding="utf-8") + b"\n"
+    text: str = ET.tostring(view, encoding="unicode")
+    return f"{text}\n".encode()
 
 
 def _parts(example: Example, label: MergedLabel) -> list[JsonObject]:

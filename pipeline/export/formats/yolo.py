@@ -1,7 +1,7 @@
 """YOLO, as Ultralytics reads it: ``data.yaml``, and a text file of normalised numbers per image.
 
-Detection has boxes. Segmentation has one polygon per object, drawn through the middle of its
-border pixels, as ``cv2.fillPoly`` fills polygons borders included. Parts and holes are joined to
+Detection has boxes. Segmentation has one polygon per object, drawn through its border pixels,
+as ``cv2.fillPoly`` fills polygons borders included. Parts and holes are joined to
 it by bridges one pixel wide, as Ultralytics joins the parts of COCO objects; what the reader will
 fill is compared with the mask, and what falls below ``--min-iou`` is told.
 """
@@ -23,6 +23,9 @@ from pipeline.records import Bitmap
 
 _DIGITS: Final = 6
 _SMALL: Final = 3
+_INSIDE: Final = 0.25
+"""Where in a pixel corners lie: readers that cut off fractions (Ultralytics) and readers that
+round (supervision) both find the pixel."""
 
 
 class YoloExport:
@@ -88,7 +91,7 @@ def _box(example: Example, label: MergedLabel) -> list[float]:
 def joined_ring(bitmap: Bitmap) -> NDArray[np.float64]:
     """Draw one polygon around all parts and holes of a mask, (N, 2) x, y in pixels.
 
-    Corners are in the middle of pixels, so that scaling and cutting off fractions hits them.
+    Corners are inside of border pixels.
     """
     import cv2
 
@@ -100,7 +103,7 @@ def joined_ring(bitmap: Bitmap) -> NDArray[np.float64]:
     path = rings[0]
     for ring in rings[1:]:
         path = _bridged(path, ring)
-    path = path + 0.5
+    path = path + _INSIDE
     if len(path) < _SMALL:  # a point or a line: walk it with steps inside its pixels
         path = np.repeat(path, _SMALL, axis=0) + np.resize(
             ((-0.2, -0.2), (0.2, -0.2), (0, 0.2)), (len(path) * _SMALL, 2)
