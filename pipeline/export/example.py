@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -156,6 +157,7 @@ class Plan:
         people: Key of the people's entry.
         stages: Kind → keys of the entries that explain a label of the machine.
         min_iou: As in the request.
+        opened: What a writer opens goes in here, and is closed whatever happens.
     """
 
     name: str
@@ -168,6 +170,7 @@ class Plan:
     people: str
     stages: Mapping[str, str]
     min_iou: float
+    opened: ExitStack
 
     @property
     def category_ids(self) -> dict[str, int]:

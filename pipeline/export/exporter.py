@@ -7,6 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import groupby
@@ -116,15 +117,16 @@ class _Export:
 
     def _write(self, split: _Split, pictures: Pictures) -> ExportReport:
         self._folder.begin({"format": self._request.format, "link": self._request.link})
-        writer = self._format(self._plan())
-        for example in split.examples:
-            name = writer.image_path(example)
-            if name is None:
-                writer.add(example, pictures.data(example))
-            else:
-                self._put(example, name, pictures)
-                writer.add(example, b"")
-        writer.finish()
+        with ExitStack() as opened:
+            writer = self._format(self._plan(opened))
+            for example in split.examples:
+                name = writer.image_path(example)
+                if name is None:
+                    writer.add(example, pictures.data(example))
+                else:
+                    self._put(example, name, pictures)
+                    writer.add(example, b"")
+            writer.finish()
         return self._finish(split, writer)
 
     def _put(self, example: Example, name: str, pictures: Pictures) -> None:
@@ -158,7 +160,7 @@ class _Export:
             unchanged,
         )
 
-    def _plan(self) -> Plan:
+    def _plan(self, opened: ExitStack) -> Plan:
         configs = class_configs(self._current, self._request.classes)
         entries, people = sources(self._current, self._review)
         listed = categories(configs)
@@ -179,6 +181,7 @@ class _Export:
             people,
             stages,
             self._request.min_iou,
+            opened,
         )
 
     def _splits(self) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +56,7 @@ SOURCES = {
 }
 
 
-def plan_for(folder: Path, splits: Sequence[str] = ("train", "val"), min_iou: float = 0.95) -> Plan:
+def plan_for(folder: Path, opened: ExitStack, min_iou: float = 0.95) -> Plan:
     listed = categories([ClassConfig(name=name) for name in CLASSES])
     return Plan(
         "made",
@@ -63,11 +64,12 @@ def plan_for(folder: Path, splits: Sequence[str] = ("train", "val"), min_iou: fl
         listed,
         [str(entry["name"]) for entry in listed],
         CLASSES,
-        splits,
+        ("train", "val"),
         SOURCES,
         f"review@{'a' * 12}",
         {str(entry["stage"]): key for key, entry in SOURCES.items()},
         min_iou,
+        opened,
     )
 
 
@@ -137,7 +139,13 @@ def _label(draw: st.DrawFn, ident: str, content: Content) -> MergedLabel:
 def write_examples(name: str, dataset: Sequence[Example], folder: Path, **plan: float) -> Tally:
     """Write a dataset in a format, with grey images."""
     folder.mkdir(parents=True, exist_ok=True)
-    writer = format_named(name)(plan_for(folder, **plan))  # type: ignore[arg-type]
+    with ExitStack() as opened:
+        return _write(name, dataset, plan_for(folder, opened=opened, **plan))  # type: ignore[arg-type]
+
+
+def _write(name: str, dataset: Sequence[Example], plan: Plan) -> Tally:
+    writer = format_named(name)(plan)
+    folder = plan.folder
     for example in dataset:
         data = grey_png(example)
         place = writer.image_path(example)

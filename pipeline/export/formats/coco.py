@@ -92,8 +92,8 @@ class CocoExport:
         self.tally = self._entries.tally
         self._folder = plan.folder / "annotations"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._images = {split: Spool(plan.folder) for split in plan.splits}
-        self._annotations = {split: Spool(plan.folder) for split in plan.splits}
+        self._images = {split: Spool(plan) for split in plan.splits}
+        self._annotations = {split: Spool(plan) for split in plan.splits}
 
     def image_path(self, example: Example) -> str:
         """Beside the others of its split."""

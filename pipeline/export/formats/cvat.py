@@ -30,7 +30,8 @@ class CvatExport:
         self.tally = Tally()
         self._plan = plan
         self._n = 0
-        self._file = (plan.folder / "annotations.xml").open("w", encoding="utf-8", newline="\n")
+        file = (plan.folder / "annotations.xml").open("w", encoding="utf-8", newline="\n")
+        self._file = plan.opened.enter_context(file)
         self._file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
         self._write(_text("version", "1.1"))
         self._write(_meta(plan))

@@ -86,7 +86,7 @@ class HuggingFaceExport:
         schema = self._features.arrow_schema
         if split not in self._writers:
             path = self._plan.folder / "data" / f"{_SPLITS.get(split, split)}.parquet"
-            self._writers[split] = pq.ParquetWriter(path, schema)
+            self._writers[split] = self._plan.opened.enter_context(pq.ParquetWriter(path, schema))
         self._writers[split].write_table(pa.Table.from_pylist(rows, schema=schema))
         rows.clear()
 

@@ -37,7 +37,7 @@ class LabelStudioExport:
     def __init__(self, plan: Plan) -> None:
         self.tally = Tally()
         self._plan = plan
-        self._tasks = Spool(plan.folder)
+        self._tasks = Spool(plan)
 
     def image_path(self, example: Example) -> str:
         """Beside the others of its split."""

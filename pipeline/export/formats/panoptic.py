@@ -36,8 +36,8 @@ class PanopticExport:
     def __init__(self, plan: Plan) -> None:
         self.tally = Tally()
         self._plan = plan
-        self._images = {split: Spool(plan.folder) for split in plan.splits}
-        self._annotations = {split: Spool(plan.folder) for split in plan.splits}
+        self._images = {split: Spool(plan) for split in plan.splits}
+        self._annotations = {split: Spool(plan) for split in plan.splits}
 
     def image_path(self, example: Example) -> str:
         """Beside the others of its split."""

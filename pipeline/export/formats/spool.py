@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 
+from pipeline.export.example import Plan
 from pipeline.records import JsonObject
 
 _COPY_BYTES: Final = 1 << 20
@@ -18,11 +19,12 @@ class Spool:
     """Entries of one list, in a file without a name.
 
     Args:
-        folder: Where there is room for it.
+        plan: What is exported; the list is kept beside it, and closed with it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by copy_to
+    def __init__(self, plan: Plan) -> None:
+        file = tempfile.TemporaryFile(dir=plan.folder)
+        self._file: IO[bytes] = plan.opened.enter_context(file)
         self._separator = b"\n"
 
     def append(self, entry: JsonObject) -> None:
@@ -31,11 +33,10 @@ class Spool:
         self._separator = b",\n"
 
     def copy_to(self, target: IO[bytes]) -> None:
-        """Write all entries and close."""
+        """Write all entries."""
         self._file.seek(0)
         shutil.copyfileobj(self._file, target, _COPY_BYTES)
         target.write(b"\n" if self._separator != b"\n" else b"")
-        self._file.close()
 
 
 def dumped(value: object) -> bytes:

@@ -54,6 +54,7 @@ class WebDatasetExport:
                 group="",
                 encoder=False,
             )
+            self._plan.opened.callback(self._shards[split].close)
         return self._shards[split]
 
     def finish(self) -> None:
