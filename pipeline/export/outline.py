@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import rle
-from pipeline.records import Bitmap, Mask
+from pipeline.records import Bitmap, Box, Mask
 
 Ring: TypeAlias = NDArray[np.int64]
 """(N, 2) corners x, y in whole pixels, clockwise as seen; a hole's go the other way."""
@@ -84,9 +84,16 @@ def _drawn(mask: Mask, rings: Sequence[Ring]) -> Polygons | None:
         return None
     flat = [[float(value) for value in ring.ravel()] for ring in sound]
     drawn = rle.polygon_mask(flat, mask.width, mask.height)
-    if not rle.area(drawn):
+    box = rle.tight_box(drawn)
+    if box is None or not _fits(np.concatenate(sound), box):
         return None
     return Polygons(flat, drawn, float(rle.iou_matrix([mask, drawn])[0, 1]))
+
+
+def _fits(points: Ring, box: Box) -> bool:
+    """Whether a box is that of the outline, to a pixel: a spike can be too thin to be drawn."""
+    gaps = points.min(0) - (box.x, box.y), points.max(0) - (box.x + box.width, box.y + box.height)
+    return bool(np.abs(gaps).max() <= 1)
 
 
 def _simplified(ring: Ring, tolerance: float) -> Ring:

@@ -90,7 +90,7 @@ def bitmaps(draw: st.DrawFn, height: int, width: int) -> Bitmap:
     return bitmap
 
 
-words = st.text(st.characters(exclude_categories=("Cs",)), min_size=0, max_size=12)
+words = st.text(st.characters(codec="utf-8"), min_size=0, max_size=12)
 scores = st.floats(0, 1).map(lambda value: round(value, 6))
 
 
@@ -114,11 +114,11 @@ def _example(draw: st.DrawFn, number: int) -> Example:
         points = (Point(x, y), Point(x + 4, y), Point(x + 4, y + 3.5), Point(x, y + 3.5))
         content = Content(Kind.TEXT, "text", draw(words), points=points)
         labels.append(_label(draw, str(1000 * number + place + 101), content))
-    for name in draw(st.sets(st.sampled_from(CLASSES))):
-        labels.append(_label(draw, f"tag:{number}:{name}", Content(Kind.TAG, name)))
+    tags = sorted(draw(st.sets(st.sampled_from(CLASSES))))
+    labels += [_label(draw, f"tag:{number}:{tag}", Content(Kind.TAG, tag)) for tag in tags]
     sha256 = hashlib.sha256(str(number).encode()).hexdigest()
     name = draw(words) + ".png"
-    picture = Picture(SourceFile(0, name, sha256, 1), True, ".png")
+    picture = Picture(SourceFile(0, name, sha256, 1), plain=True, suffix=".png")
     split = draw(st.sampled_from(["train", "val"]))
     stem = safe_stem(name, sha256)
     return Example(number, sha256, stem, name, width, height, split, picture, tuple(labels))
@@ -140,7 +140,7 @@ def write_examples(name: str, dataset: Sequence[Example], folder: Path, **plan: 
     """Write a dataset in a format, with grey images."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened:
-        return _write(name, dataset, plan_for(folder, opened=opened, **plan))  # type: ignore[arg-type]
+        return _write(name, dataset, plan_for(folder, opened=opened, **plan))
 
 
 def _write(name: str, dataset: Sequence[Example], plan: Plan) -> Tally:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ from pipeline.runfile import RunFile, load_run_file
 
 ROOT = Path(__file__).parents[2]
 TRUTH = ROOT / "data/samples/truth.coco.json"
+KINDS: tuple[tuple[Literal["bbox", "segm"], str], ...] = (("bbox", "box"), ("segm", "mask"))
 RUN_FILE = f"""\
 name: samples
 images: [{json.dumps(str(ROOT / "data/samples/images"))}]
@@ -83,7 +84,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> RunFile:
     return samples_run(tmp_path_factory.mktemp("damaged"), damage=0.5)
 
 
-def by_hand(run: RunFile, kind: str) -> list[float]:
+def by_hand(run: RunFile, kind: Literal["bbox", "segm"]) -> list[float]:
     """pycocotools as anybody would run it on the two files."""
     labels = json.loads((run.config.workspace / "runs/latest/labels.coco.json").read_bytes())
     with contextlib.redirect_stdout(io.StringIO()):
@@ -112,7 +113,7 @@ def by_hand(run: RunFile, kind: str) -> list[float]:
 
 def test_equal_to_pycocotools_by_hand(damaged: RunFile) -> None:
     objects = evaluate(damaged, str(TRUTH)).document["objects"]
-    for kind, name in (("bbox", "box"), ("segm", "mask")):
+    for kind, name in KINDS:
         stats = objects[name]["pycocotools"]
         got = [-1.0 if stats[key] is None else stats[key] for key in NAMES]
         assert got == pytest.approx(by_hand(damaged, kind), abs=1e-9)

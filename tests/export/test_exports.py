@@ -225,8 +225,7 @@ def test_adding_images_moves_none_and_near_duplicates_stay_together(tmp_path: Pa
     first = split_of(export(run, request(run, split=(50, 25, 25))).out)
     assert sorted(first.values()) == ["test"] * 3 + ["train"] * 6 + ["val"] * 3
     names = [f"{k:03}.png" for k in range(12)]
-    for k in range(12, 20):
-        names.append(add_image(run.base, k))
+    names += [add_image(run.base, k) for k in range(12, 20)]
     for name in list(names):  # each once more, smaller in file and a little brighter
         with Image.open(run.base / "images" / name) as image:
             brighter = image.point(lambda value: min(value + 3, 255))

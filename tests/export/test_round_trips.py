@@ -25,8 +25,9 @@ from pipeline import rle
 from pipeline.coco import check_file
 from pipeline.export.example import Example, class_of
 from pipeline.export.formats.yolo import filled
+from pipeline.export.outline import polygons
 from pipeline.labels import Kind
-from pipeline.records import Bitmap
+from pipeline.records import Bitmap, Mask
 
 MIN_IOU = 0.95
 many = settings(
@@ -55,6 +56,18 @@ def iou(a: Bitmap, b: Bitmap) -> float:
 
 def bitmap(example: Example, label: Any) -> Bitmap:
     return rle.decode(example.mask(label))
+
+
+SPIKE = Mask(8, 10, "07100000006J00000000J")
+"""Two thin arms, which a simplified outline still has and its pixels do not."""
+
+
+def test_a_polygon_has_the_box_of_its_pixels() -> None:
+    drawn = polygons(SPIKE, MIN_IOU)
+    assert drawn is not None
+    box, xs = rle.tight_box(drawn.drawn), [x for ring in drawn.rings for x in ring[::2]]
+    assert box is not None
+    assert abs(box.x + box.width - max(xs)) <= 1
 
 
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of pycocotools' annToMask
@@ -120,7 +133,7 @@ def test_panoptic_pixels(dataset: Dataset) -> None:
                     assert len(equals) > 1 or (alone == pixels).all()
                     covered |= pixels
                 union = np.any(
-                    [covered & False, *(bitmap(example, l) for l in example.shapes)], axis=0
+                    [covered & False, *(bitmap(example, one) for one in example.shapes)], axis=0
                 )
                 assert (covered == union).all()
 
@@ -143,10 +156,12 @@ def test_yolo_by_supervision(dataset: Dataset) -> None:
             for path, _, found in read:
                 example = next(one for one in train if one.file_name == Path(path).name)
                 assert len(found) == len(example.shapes)
+                numbers: Any = found.class_id
+                drawn: Any = found.mask
                 for place, label in enumerate(example.shapes):
-                    assert read.classes[found.class_id[place]] == class_of(label)
+                    assert read.classes[numbers[place]] == class_of(label)
                     if masks:
-                        _check_yolo_mask(example, label, found.mask[place], folder, place)
+                        _check_yolo_mask(example, label, drawn[place], folder, place)
                     else:
                         box = example.box(label)
                         corners = [box.x, box.y, box.x + box.width, box.y + box.height]

@@ -70,8 +70,8 @@ def test_every_class_reaches_its_share() -> None:
 def test_close_hashes_are_all_found(base: int, flips: list[set[int]]) -> None:
     hashes = {str(n): base ^ sum(1 << bit for bit in bits) for n, bits in enumerate(flips)}
     found = {frozenset(pair) for pair in close_hashes(hashes)}
-    for a in hashes:
-        for b in hashes:
-            close = (hashes[a] ^ hashes[b]).bit_count() <= 7
+    for a, one in hashes.items():
+        for b, other in hashes.items():
+            close = (one ^ other).bit_count() <= 7
             assert a == b or (frozenset({a, b}) in found) == close
     assert sum(len(group) for group in grouped(hashes, close_hashes(hashes))) == len(hashes)

@@ -23,8 +23,7 @@ class Spool:
     """
 
     def __init__(self, plan: Plan) -> None:
-        file = tempfile.TemporaryFile(dir=plan.folder)
-        self._file: IO[bytes] = plan.opened.enter_context(file)
+        self._file: IO[bytes] = plan.opened.enter_context(tempfile.TemporaryFile(dir=plan.folder))
         self._separator = b"\n"
 
     def append(self, entry: JsonObject) -> None:
