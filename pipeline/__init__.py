@@ -21,10 +21,13 @@ infer           ask every stage about every image once; resumes
 fuse            findings + policy → labels (pure); ``prompts`` brings the text vectors
 assemble        the findings of a run → its labels, image by image
 write           labels → run folder, whole or not at all; ``summary`` counts
+metrics         AP, rates with intervals, calibration, error rates of text (pure)
 labels          labels as they stand: latest run merged with what people decided
+export          labels as they stand → training sets, fifteen formats, splits without leaks
+evaluate        how good a run is, against truth or reviews; thresholds tuned from it
 review          labels ⇄ FiftyOne dataset, the App and its plugin
 synthetic       drawn scenes with ground truth known by construction
 app             the composition root: puts the verbs in a row
-cli             the ``autolabel`` command; ``overview``, ``console``, ``doctor``, ``starter``
+cli             the ``autolabel`` command; ``overview``, ``scores``, ``console``, ``doctor`` …
 ==============  ==================================================================
 """

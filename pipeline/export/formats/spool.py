@@ -23,7 +23,8 @@ class Spool:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._file: IO[bytes] = plan.opened.enter_context(tempfile.TemporaryFile(dir=plan.folder))
+        file = tempfile.TemporaryFile(dir=plan.folder)  # noqa: SIM115  closed with the plan
+        self._file: IO[bytes] = plan.opened.enter_context(file)
         self._separator = b"\n"
 
     def append(self, entry: JsonObject) -> None:
