@@ -28,6 +28,7 @@ from pipeline.export.example import (
     Plan,
     Tally,
     Writer,
+    class_of,
 )
 from pipeline.export.folder import ExportFolder, locked
 from pipeline.export.memory import remember, remembered
@@ -118,7 +119,7 @@ class _Export:
     def _write(self, split: _Split, pictures: Pictures) -> ExportReport:
         self._folder.begin({"format": self._request.format, "link": self._request.link})
         with ExitStack() as opened:
-            writer = self._format(self._plan(opened))
+            writer = self._format(self._plan(split.examples, opened))
             for example in split.examples:
                 name = writer.image_path(example)
                 if name is None:
@@ -160,15 +161,19 @@ class _Export:
             unchanged,
         )
 
-    def _plan(self, opened: ExitStack) -> Plan:
+    def _plan(self, examples: Sequence[Example], opened: ExitStack) -> Plan:
         configs = class_configs(self._current, self._request.classes)
         entries, people = sources(self._current, self._review)
         listed = categories(configs)
         if self._request.classes and "text" not in self._request.classes:
             listed = listed[:-1]
-        tags = [entry.name for entry in configs if entry.use != "region"]
-        only_tags = {entry.name for entry in configs if entry.use == "tag"}
-        shapes = [str(c["name"]) for c in listed if c["name"] not in only_tags]
+        used = {(label.content.kind, class_of(label)) for e in examples for label in e.labels}
+        tagged = {name for kind, name in used if kind is Kind.TAG}
+        drawn = {name for kind, name in used if kind is not Kind.TAG}
+        # People may tag with a class that only names regions, and the other way round.
+        tags = [of.name for of in configs if of.use != "region" or of.name in tagged]
+        no_shapes = {of.name for of in configs if of.use == "tag" and of.name not in drawn}
+        shapes = [str(entry["name"]) for entry in listed if entry["name"] not in no_shapes]
         stages = {str(entry["stage"]): key for key, entry in entries.items()}
         return Plan(
             self._run.config.name,

@@ -128,6 +128,18 @@ def test_what_people_did_goes_out(run: RunFile) -> None:
     assert segments.left_out["object drawn as a box only"] == 1
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_people_may_use_classes_otherwise(run: RunFile, name: str) -> None:
+    image = coco(export(run, request(run)).out)["images"][0]
+    sky = Content(Kind.OBJECT, "sky", mask=rectangle(0, 0, 64, 5))
+    decide(run, image, Reviewed("5e" * 12, Status.ACCEPTED, HUMAN, sky), What.ADDED)
+    tag = Content(Kind.TAG, "new")
+    decide(run, image, Reviewed("5f" * 12, Status.ACCEPTED, HUMAN, tag), What.ADDED)
+    report = export(run, request(run, name, out=run.base / "people"))
+    kinds = {"coco-text": {"text"}, "image-folder": {"tag"}, "multi-label-csv": {"tag"}}
+    assert kinds.get(name, {"object"}) <= set(report.labels)
+
+
 def test_classes_are_chosen_and_renumbered(run: RunFile) -> None:
     out = export(run, request(run, classes=("dog",), status=Choice.ALL)).out
     assert [(e["id"], e["name"]) for e in coco(out)["categories"]] == [(1, "dog")]

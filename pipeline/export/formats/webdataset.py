@@ -58,9 +58,7 @@ class WebDatasetExport:
         return self._shards[split]
 
     def finish(self) -> None:
-        """Close the shards and write the categories."""
-        for shard in self._shards.values():
-            shard.close()
+        """Write the categories; the shards are closed with the plan."""
         document = {"categories": list(self._plan.categories)}
         info = {"provenance": dict(self._plan.sources)}
         (self._plan.folder / "categories.json").write_bytes(dumped({**document, **info}) + b"\n")
