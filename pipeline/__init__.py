@@ -23,7 +23,7 @@ assemble        the findings of a run → its labels, image by image
 write           labels → run folder, whole or not at all; ``summary`` counts
 metrics         AP, rates with intervals, calibration, error rates of text (pure)
 labels          labels as they stand: latest run merged with what people decided
-export          labels as they stand → training sets, fifteen formats, splits without leaks
+export          labels as they stand → training sets, fourteen formats, splits without leaks
 evaluate        how good a run is, against truth or reviews; thresholds tuned from it
 review          labels ⇄ FiftyOne dataset, the App and its plugin
 synthetic       drawn scenes with ground truth known by construction
