@@ -21,14 +21,17 @@ infer           ask every stage about every image once; resumes
 fuse            findings + policy → labels (pure); ``prompts`` brings the text vectors
 assemble        the findings of a run → its labels, image by image
 write           labels → run folder, whole or not at all; ``summary`` counts
+metrics         AP, rates with intervals, calibration, error rates of text (pure)
 labels          labels as they stand: latest run merged with what people decided
 evidence        what the models had said for a finished run, out of the store
 relevance       maps of what spoke for a label, as values; ``panels`` draws them
 explain, why    relevance maps of a run; the story of one label
 report          a run as one HTML page
+export          labels as they stand → training sets, fourteen formats, splits without leaks
+evaluate        how good a run is, against truth or reviews; thresholds tuned from it
 review          labels ⇄ FiftyOne dataset, the App and its plugin
 synthetic       drawn scenes with ground truth known by construction
 app             the composition root: puts the verbs in a row
-cli             the ``autolabel`` command; ``overview``, ``console``, ``doctor``, ``starter``
+cli             the ``autolabel`` command; ``overview``, ``scores``, ``console``, ``doctor`` …
 ==============  ==================================================================
 """

@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline import cli_explain, cli_models, cli_review
+from pipeline import cli_explain, cli_export, cli_models, cli_review
 from pipeline.console import err, out, reporter
 from pipeline.errors import AutolabelError, ConfigError
 
@@ -156,6 +156,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 cli_review.register(app)
+cli_export.register(app)
 cli_explain.register(app)
 
 

@@ -13,6 +13,8 @@
   x CocoError                    labels cannot be written as valid COCO
   x ReviewError                  labels cannot be published, or reviews not read or kept
     + DatabaseError              the review database cannot be found, started or reached
+  x ExportError                  an export cannot be made or kept
+  x EvaluationError              truth and labels cannot be compared
 
 Messages say what is wrong, in which file, what was expected and found, and what to do.
 """
@@ -96,3 +98,11 @@ class DatabaseError(ReviewError):
     """The review database cannot be found, started or reached."""
 
     retry_can_help: ClassVar[bool] = True
+
+
+class ExportError(AutolabelError):
+    """An export cannot be made, or not be written."""
+
+
+class EvaluationError(AutolabelError):
+    """Labels cannot be measured: the truth is damaged, or has no image of the run."""

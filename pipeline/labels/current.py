@@ -10,7 +10,7 @@ from typing import Final
 from pipeline.labels.log import ReviewLog
 from pipeline.labels.merge import merge
 from pipeline.labels.runs import FinishedRun, RunImage, latest
-from pipeline.labels.values import MergedLabel
+from pipeline.labels.values import MergedLabel, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,12 @@ class CurrentImage:
     labels: tuple[MergedLabel, ...]
     done: bool
     tags: tuple[str, ...]
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether a person went through it: marked it as done, or decided every label."""
+        pending = any(label.status is Status.PENDING for label in self.labels)
+        return self.done or (bool(self.labels) and not pending)
 
 
 class CurrentLabels:

@@ -1,0 +1,108 @@
+"""What is compared: images with the labels of truth on one side and of the run on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from pipeline import rle
+from pipeline.records import Box, Mask
+
+IOU: Final = 0.5
+"""From which a found object is the true one."""
+
+TEXT_IOU: Final = 0.5
+"""The same for lines of text, as in ICDAR 2015."""
+
+
+class TruthKind(StrEnum):
+    """What the truth is."""
+
+    COCO = "coco"
+    COCO_TEXT = "coco_text"
+    REVIEWED = "reviewed"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """An object or a line of text, on either side.
+
+    Attributes:
+        id: As its side calls it.
+        class_name: Of an object; ``text`` for a line of text.
+        mask: None if there is a box only.
+        area: As COCO sizes count it.
+        score: 1 for truth.
+        text: Transcription; None for objects, and for text that cannot be read.
+        crowd: Truth that may be found any number of times, or not at all.
+    """
+
+    id: str
+    class_name: str
+    box: Box
+    mask: Mask | None
+    area: float
+    score: float = 1.0
+    text: str | None = None
+    crowd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one side says of an image; None where it says nothing of that kind.
+
+    Attributes:
+        tags: Class name → score.
+    """
+
+    objects: tuple[Shape, ...] = ()
+    texts: tuple[Shape, ...] = ()
+    tags: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """An image that both sides know."""
+
+    id: int
+    sha256: str
+    file_name: str
+    width: int
+    height: int
+    truth: Side
+    found: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All images, and what cannot be compared.
+
+    Attributes:
+        classes: Names that objects of the truth can have, in order; None without objects.
+        tag_classes: The same for tags.
+        has_texts: Whether the truth speaks of text.
+        sha256: Of the truth.
+    """
+
+    kind: TruthKind
+    path: str
+    sha256: str
+    run_id: str
+    images: Sequence[Compared]
+    only_in_run: int
+    only_in_truth: int
+    classes: Sequence[str] | None
+    tag_classes: Sequence[str] | None
+    has_texts: bool
+
+
+def box_mask(box: Box, width: int, height: int) -> Mask:
+    """Fill a box: what stands for the mask of a label that has none."""
+    bitmap = np.zeros((height, width), np.bool_)
+    top, left = max(round(box.y), 0), max(round(box.x), 0)
+    bitmap[top : round(box.y + box.height), left : round(box.x + box.width)] = True
+    return rle.encode(bitmap)

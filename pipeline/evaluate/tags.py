@@ -1,0 +1,67 @@
+"""Tags of images against truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.evaluate.errors import Fault, FaultKind
+from pipeline.evaluate.sides import Compared
+from pipeline.metrics.calibration import Calibration, calibrate
+from pipeline.metrics.intervals import Counts
+from pipeline.metrics.tagging import average_precision
+
+
+@dataclass(frozen=True, slots=True)
+class TagFigures:
+    """How good the tags are.
+
+    Attributes:
+        precisions: Class → average precision; None if no image shows it.
+        classes: Class → counts.
+    """
+
+    precisions: Mapping[str, float | None]
+    classes: Mapping[str, Counts]
+    calibration: Calibration
+    faults: tuple[Fault, ...]
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the average precisions, over the classes that have one."""
+        known = [value for value in self.precisions.values() if value is not None]
+        return sum(known) / len(known) if known else None
+
+    @property
+    def overall(self) -> Counts:
+        """All classes together."""
+        return sum(self.classes.values(), Counts())
+
+
+def measure(images: Sequence[Compared], classes: Sequence[str]) -> TagFigures:
+    """Measure tags; a tag that the run did not write counts with a score of 0."""
+    precisions: dict[str, float | None] = {}
+    counted: dict[str, Counts] = {}
+    scores: list[float] = []
+    right: list[bool] = []
+    for name in classes:
+        true = [name in (image.truth.tags or {}) for image in images]
+        found = [(image.found.tags or {}).get(name) for image in images]
+        precisions[name] = average_precision(true, [score or 0.0 for score in found])
+        pairs = list(zip(true, found, strict=True))
+        tp = sum(is_true and score is not None for is_true, score in pairs)
+        fp = sum(not is_true and score is not None for is_true, score in pairs)
+        counted[name] = Counts(tp, fp, sum(true) - tp)
+        scores += [score for _, score in pairs if score is not None]
+        right += [is_true for is_true, score in pairs if score is not None]
+    faults = tuple(fault for image in images for fault in _faults(image, classes))
+    return TagFigures(precisions, counted, calibrate(scores, right), faults)
+
+
+def _faults(image: Compared, classes: Sequence[str]) -> Iterator[Fault]:
+    true, found = image.truth.tags or {}, image.found.tags or {}
+    for name in classes:
+        if name in found and name not in true:
+            yield Fault(FaultKind.TAG_SPURIOUS, found[name], image, tag=name)
+        elif name in true and name not in found:
+            yield Fault(FaultKind.TAG_MISSED, 1.0, image, tag=name)
