@@ -21,6 +21,7 @@ infer           ask every stage about every image once; resumes
 fuse            findings + policy → labels (pure); ``prompts`` brings the text vectors
 assemble        the findings of a run → its labels, image by image
 write           labels → run folder, whole or not at all; ``summary`` counts
+lease           the right to write to a workspace, checked before anything is final
 labels          labels as they stand: latest run merged with what people decided
 review          labels ⇄ FiftyOne dataset, the App and its plugin
 synthetic       drawn scenes with ground truth known by construction
