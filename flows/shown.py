@@ -115,7 +115,8 @@ def _rows(run: RunFile, folder: Path, dataset: str | None) -> list[str]:
     files = {"labels": folder / LABELS, "quarantine": folder / QUARANTINE, "run folder": folder}
     if (report := folder / "report" / "index.html").exists():
         files["report"] = report
-    rows = [f"| {what} | [`{path}`]({path.as_uri()}) |" for what, path in files.items()]
+    # No links: a browser opens no file from a page that came over http.
+    rows = [f"| {what} | `{path}` |" for what, path in files.items()]
     if dataset:
         link = f"[{dataset}](http://127.0.0.1:5151/datasets/{dataset})"
         rows.append(f"| FiftyOne | {link}, while `autolabel review {run.path}` is running |")

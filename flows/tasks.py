@@ -59,8 +59,12 @@ OPTIONS: Final[dict[str, Any]] = {
 
 
 def name_of_run() -> str:
-    """Name a flow run after its run file and the time: ``label demo, 24 Nov 10:03``."""
-    job = Path(flow_run.parameters.get("config", "")).stem
+    """Name a flow run after its job and the time: ``label demo, 24 Nov 10:03``."""
+    config = str(flow_run.parameters.get("config", ""))
+    try:
+        job = read(config).config.name
+    except AutolabelError:  # the run will say so
+        job = Path(config).stem
     now = datetime.now().astimezone()
     return f"{flow_run.flow_name} {job}, {now:%-d %b %H:%M}"
 

@@ -23,11 +23,11 @@ from pipeline.write import MANIFEST
 
 _COLUMNS: Final = 4
 _TILE: Final = (280, 210)
-_CAPTION: Final = 36
+_CAPTION: Final = 38
 _MARGIN: Final = 8
 _PAPER: Final = (24, 26, 32)
 _INK: Final = (230, 232, 238)
-_FILL: Final = 0.45
+_FILL: Final = 0.3
 _QUALITY: Final = 82
 _DROPPED: Final = "drop"
 
@@ -82,8 +82,8 @@ def _tile(pixels: RgbImage, name: str, labels: Sequence[MachineLabel]) -> Image.
     tile = Image.new("RGB", (_TILE[0], _TILE[1] + _CAPTION), _PAPER)
     tile.paste(picture, ((_TILE[0] - size[0]) // 2, (_TILE[1] - size[1]) // 2))
     caption = ImageDraw.Draw(tile)
-    caption.text((2, _TILE[1] + 4), name[:40], fill=_INK, font=_font(12))
-    caption.text((2, _TILE[1] + 19), _in_words(kept), fill=(150, 156, 170), font=_font(11))
+    caption.text((2, _TILE[1] + 4), name[:40], fill=_INK, font=_font(13))
+    caption.text((2, _TILE[1] + 19), _in_words(kept), fill=(150, 156, 170), font=_font(13))
     return tile
 
 
@@ -107,7 +107,7 @@ def _outline(draw: ImageDraw.ImageDraw, label: MachineLabel, scale: float) -> No
         x, y = box.x * scale, box.y * scale
         draw.rectangle((x, y, x + box.width * scale, y + box.height * scale), outline=colour)
         score = "" if label.facts.score is None else f" {label.facts.score:.2f}"
-        text, font = f"{content.label}{score}", _font(11)
+        text, font = f"{content.label}{score}", _font(13)
         draw.rectangle(draw.textbbox((x + 1, y), text, font=font), fill=_PAPER)
         draw.text((x + 1, y), text, fill=colour, font=font)
 
@@ -115,7 +115,7 @@ def _outline(draw: ImageDraw.ImageDraw, label: MachineLabel, scale: float) -> No
 def _in_words(labels: Sequence[MachineLabel]) -> str:
     tags = [label.content.label for label in labels if label.content.kind is Kind.TAG]
     texts = [f"“{label.content.text}”" for label in labels if label.content.kind is Kind.TEXT]
-    return ", ".join([*tags, *texts])[:46] or ("" if labels else "no labels")
+    return ", ".join([*tags, *texts])[:40] or ("" if labels else "no labels")
 
 
 def _colour(class_name: str) -> tuple[int, int, int]:
