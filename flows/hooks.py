@@ -57,7 +57,8 @@ def _row(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> dict[str
         "flow": flow.name,
         "flow_run": flow_run.name,
         "flow_run_id": str(flow_run.id),
-        "state": state.name,
+        # Cancelling is what it still is when its hook runs.
+        "state": "Cancelled" if state.is_cancelling() else state.name,
         "message": state.message,
         "config": flow_run.parameters.get("config", ""),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
