@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from prefect import serve
+import httpx
+from prefect import get_client, serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import PrefectException
 from prefect.flows import Flow
 from prefect.types.entrypoint import EntrypointType
 
@@ -18,6 +21,7 @@ from flows.tasks import TAG, read
 from pipeline.errors import ConfigError
 
 FlowName = Literal["label", "nightly"]
+_log = logging.getLogger("pipeline.flows")
 _FLOWS: dict[str, Flow[Any, Any]] = {"label": label, "nightly": nightly}
 
 
@@ -61,4 +65,16 @@ def serve_here(served: RunnerDeployment) -> None:
 
     Stopping it pauses the schedule, so that no runs pile up while nobody serves it.
     """
-    serve(served, print_starting_message=False)
+    try:
+        serve(served, print_starting_message=False)
+    finally:
+        # Prefect pauses too, but forgets it when SIGTERM comes while a run is at work.
+        _pause(f"{served.flow_name}/{served.name}")
+
+
+def _pause(name: str) -> None:
+    try:
+        with get_client(sync_client=True) as client:
+            client.pause_deployment(client.read_deployment_by_name(name).id)
+    except (httpx.HTTPError, PrefectException) as error:
+        _log.warning("%s could not be paused: %s", name, error)

@@ -18,7 +18,6 @@ from typing import Final, Protocol, Self
 from pipeline.assemble import Assembly, assemble
 from pipeline.coco import CocoWriter, categories
 from pipeline.config import ClassConfig
-from pipeline.decoding import DecoderPool
 from pipeline.fuse import UNNAMED, Vocabulary, names_masks
 from pipeline.infer import (
     Engines,
@@ -26,7 +25,7 @@ from pipeline.infer import (
     OpenStage,
     StagePlan,
     StageReport,
-    infer,
+    open_executor,
     open_stages,
     plan_stages,
 )
@@ -206,8 +205,9 @@ class Job:
         self._planned = _plan(self._manifest, self._stages, self._store)
         self._engines = Engines(self.run)
         self._load_seconds = _load(self._planned, self._engines, self._listener)
-        config, images = self.run.config, self._manifest.images
-        self._decoder = self._open.enter_context(DecoderPool(config.images, config.input))
+        images = self._manifest.images
+        executor = open_executor(self.run, self._stages, self._engines)
+        self._ask = self._open.enter_context(executor)
         self._report = InferReport({name: StageReport() for name in self._stages})
         self._listener.phase("infer", len(images))
         shards = -(-len(images) // self._shard_images)
@@ -221,9 +221,7 @@ class Job:
             StoreError: Findings could not be stored; what was stored before stays.
         """
         self._check()
-        images = self.images(shard)
-        advance = self._listener.advance
-        report = infer(images, self._stages, self._engines, self._decoder, advance)
+        report = self._ask(self.images(shard), self._listener.advance)
         self._report.add(report)
         return report
 
@@ -272,7 +270,7 @@ class Job:
 
 
 def _store(run: RunFile) -> FindingStore:
-    return FindingStore(str(run.config.workspace / "store"))
+    return FindingStore(run.config.store or str(run.config.workspace / "store"))
 
 
 def _scan(run: RunFile, listener: Listener) -> Manifest:

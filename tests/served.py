@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Give the first truthy answer."""
+    """Give the first truthy answer, and fail without one."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if answer := what():
             return answer
         time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
+    pytest.fail(f"not within {seconds} s")
 
 
 def stop(process: subprocess.Popen[Any], how: int = signal.SIGTERM) -> None:
@@ -84,7 +85,7 @@ class Server:
     def set_state(self, run: str, kind: str) -> None:
         self.post(f"flow_runs/{run}/set_state", state={"type": kind}, force=True)
 
-    def artifacts(self, run: str) -> dict[str, Any]:
+    def artifacts(self, run: str) -> dict[str | None, Any]:
         found = self.post("artifacts/filter", artifacts={"flow_run_id": {"any_": [run]}})
         return {artifact["key"]: artifact for artifact in found}
 

@@ -59,7 +59,7 @@ def the_run(server: Server, project: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def told() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A web hook, and what it was sent."""
+    # The address of a web hook, and what it was sent.
     bodies: list[dict[str, Any]] = []
 
     class Hook(BaseHTTPRequestHandler):

@@ -58,7 +58,7 @@ def test_a_watched_folder_is_labelled_once_it_is_quiet(server: Server, project: 
     words = ("-m", "pipeline.cli", "watch", project, "--quiet", "1.5", "--every", "0.3")
     process = server.popen(*words, "--no-publish", stdout=subprocess.DEVNULL)
     try:
-        wait_for(lambda: (project.parent / "ws/runs/latest").exists())
+        wait_for((project.parent / "ws/runs/latest").exists)
         for seed in (77, 78, 79):
             Image.fromarray(block_image(seed)).save(project.parent / "images" / f"n{seed}.png")
         wait_for(lambda: found(project) == 15)

@@ -16,7 +16,8 @@ from pipeline.runfile import load_run_file
 
 
 def test_another_process_is_refused_until_the_holder_is_gone(tmp_path: Path) -> None:
-    code = f"from pathlib import Path; from pipeline.lease import Lease; Lease(Path({str(tmp_path)!r}))"
+    take = f"Lease(Path({str(tmp_path)!r}))"
+    code = f"from pathlib import Path; from pipeline.lease import Lease; {take}"
     with locked_workspace(tmp_path) as lease:
         lease.check()
         refused = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
