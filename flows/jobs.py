@@ -26,7 +26,7 @@ class RunLog:
         """Ignore: a line per image would drown the log."""
 
 
-def begin(run: RunFile, shard_images: int) -> str:
+def begin(run: RunFile, shard_images: int | None) -> str:
     """Take the workspace for the current flow run; gives the id for tasks.
 
     Raises:

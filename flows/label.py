@@ -16,7 +16,6 @@ from prefect.runtime import task_run
 from flows import jobs, shown
 from flows.hooks import HOOKS
 from flows.tasks import OPTIONS, RunFilePath, ShardImages, ShardMinutes, name_of_run, read
-from pipeline.app import SHARD_IMAGES
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def _shard_name() -> str:
 
 
 @task(name="take workspace", task_run_name="take the workspace", **OPTIONS)
-def take(config: str, shard_images: int) -> str:
+def take(config: str, shard_images: int | None) -> str:
     """Wait for the workspace and take it."""
     return jobs.begin(read(config), shard_images)
 
@@ -87,7 +86,7 @@ def publish_run(config: str) -> dict[str, Any]:
 def label(
     config: RunFilePath,
     publish: bool = True,
-    shard_images: ShardImages = SHARD_IMAGES,
+    shard_images: ShardImages | None = None,
     shard_minutes: ShardMinutes = 240,
 ) -> Labelled:
     """Label the images of a run file and show them for review."""

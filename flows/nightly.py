@@ -11,11 +11,10 @@ from flows.hooks import HOOKS
 from flows.label import label
 from flows.reviews import pull_reviews
 from flows.tasks import RunFilePath, ShardImages, name_of_run
-from pipeline.app import SHARD_IMAGES
 
 
 @flow(name="nightly", flow_run_name=name_of_run, **HOOKS)
-def nightly(config: RunFilePath, shard_images: ShardImages = SHARD_IMAGES) -> dict[str, Any]:
+def nightly(config: RunFilePath, shard_images: ShardImages | None = None) -> dict[str, Any]:
     """Label what is new, take in what people decided, and export the result."""
     labelled = label(config, shard_images=shard_images)
     pulled = pull_reviews(config)

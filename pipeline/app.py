@@ -17,7 +17,7 @@ from typing import Final, Protocol, Self
 
 from pipeline.assemble import Assembly, assemble
 from pipeline.coco import CocoWriter, categories
-from pipeline.config import ClassConfig
+from pipeline.config import ClassConfig, RayConfig
 from pipeline.fuse import UNNAMED, Vocabulary, names_masks
 from pipeline.infer import (
     Engines,
@@ -74,6 +74,9 @@ SILENT: Final = Silent()
 SHARD_IMAGES: Final = 512
 """Images per shard: whole groups of the store and whole batches of the models, a few minutes of
 work, and a few hundred shards for 100,000 images."""
+
+RAY_SHARD_IMAGES: Final = 16_384
+"""On Ray, where actors load the models anew for every shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ class Job:
     shards, same bytes.
 
     Args:
-        shard_images: Images per shard.
+        shard_images: Images per shard; None takes what suits where the models are asked.
         fence: Called before anything is written for good; raises if this run must not.
 
     Raises:
@@ -171,12 +174,13 @@ class Job:
         self,
         run: RunFile,
         listener: Listener = SILENT,
-        shard_images: int = SHARD_IMAGES,
+        shard_images: int | None = None,
         fence: Callable[[], None] = lambda: None,
     ) -> None:
         self.run = run
         self._listener = listener
-        self._shard_images = shard_images
+        on_ray = isinstance(run.config.execution, RayConfig)
+        self._shard_images = shard_images or (RAY_SHARD_IMAGES if on_ray else SHARD_IMAGES)
         self._fence = fence
         self._started = time.perf_counter()
         self._open = ExitStack()

@@ -61,17 +61,20 @@ class RayExecutor:
         report = InferReport({name: StageReport() for name in self._stages})
         done = 0
         with FindingWriter(self._stages) as writer:
-            for group in batched(images, GROUP):
-                for answers, did, n in self._answers(list(self._orders(group))):
-                    for stage, key, finding in answers:
-                        writer.put(stage, key, finding)
-                    report.add(did)
-                    done += n
-                    on_image(n)
+            for answers, did, n in self._answers(list(self._orders(images))):
+                for stage, key, finding in answers:
+                    writer.put(stage, key, finding)
+                report.add(did)
+                done += n
+                on_image(n)
         on_image(len(images) - done)
         return report
 
     def _orders(self, images: Sequence[SourceFile]) -> Iterator[_Order]:
+        for group in batched(images, GROUP):
+            yield from self._orders_of(group)
+
+    def _orders_of(self, images: Sequence[SourceFile]) -> Iterator[_Order]:
         names = missing([image.digest for image in images], self._stages)
         needing = [
             key

@@ -19,7 +19,7 @@ from projects import RUN_FILE, labels_of, make_project, run_here
 from pipeline.errors import ConfigError
 
 ON_RAY = RUN_FILE + "execution: {engine: ray, actors: 2}\n"
-N_IMAGES = 90
+N_IMAGES = 600
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="the extra ray is not installed"
@@ -72,10 +72,11 @@ def test_two_actors_one_killed_and_a_corrupt_image_give_the_bytes_of_the_loop(
         (project.parent / "images" / "0050b.png").write_text("no image")
     expected = run_here(loop)
     process = start(run_file)
-    killed = []
+    killed: list[psutil.Process] = []
     while process.poll() is None and not killed:
-        killed = actors_below(process)[:1]
-        time.sleep(0.05)
+        if list((run_file.parent / "ws/store").glob("read/*/part-*")):  # in the middle of the work
+            killed = actors_below(process)[:1]
+        time.sleep(0.02)
     assert killed
     os.kill(killed[0].pid, signal.SIGKILL)
     said = process.communicate(timeout=240)[1]
