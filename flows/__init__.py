@@ -2,20 +2,21 @@
 
 Paths, ids and numbers go in, counts and paths come out; arrays never cross.
 
-===========  =====================================================================
-label        scan → one task per shard of images → fuse and write → publish
-reviews      what people decided in FiftyOne → the workspace's review log
-export       reviewed labels → training sets
-nightly      label → pull → export
-schedule     ``autolabel schedule``: a deployment, served here
-watch        ``autolabel watch``: a run when a folder has received images and is quiet again
-server       ``autolabel server``: a Prefect server on this machine, and its automation
-jobs         the runs that this process has open; ``fence`` keeps lost ones from writing
-tasks        what all tasks share: which errors are tried again, and how names look
-shown        what a person sees on a run's page: tables, pictures, links
-hooks        the state of a run, written into its workspace and told to people
-cli          the commands that flows add to ``autolabel``
-===========  =====================================================================
+============  =====================================================================
+label         scan → one task per shard of images → fuse and write → publish
+pull_reviews  what people decided in FiftyOne → the workspace's review log
+export        reviewed labels → training sets
+nightly       label → pull → export
+schedule      ``autolabel schedule``: a deployment, served here
+watch         ``autolabel watch``: a run when a folder has received images and is quiet again
+server        ``autolabel server``: a Prefect server on this machine, and its ``automations``
+jobs          the runs that this process has open; ``fence`` keeps lost ones from writing
+tasks         what all tasks share: which errors are tried again, and how names look
+shown         what a person sees on a run's page: tables, pictures, links
+hooks         the state of a run, written into its workspace and told to people
+direct        a flow from a shell: ``python -m flows.label CONFIG``
+cli           the commands that flows add to ``autolabel``
+============  =====================================================================
 """
 
 from __future__ import annotations

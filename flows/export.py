@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
+from flows.direct import run_directly
 from flows.hooks import HOOKS
 from flows.tasks import OPTIONS, RunFilePath, name_of_run, read
 
@@ -25,3 +26,7 @@ def export_labels(config: str) -> dict[str, Any]:
 def export(config: RunFilePath) -> dict[str, Any]:
     """Write training sets from the labels as they stand."""
     return export_labels(config)
+
+
+if __name__ == "__main__":
+    run_directly(export, __doc__)

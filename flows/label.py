@@ -14,6 +14,7 @@ from prefect import flow, get_run_logger, task
 from prefect.runtime import task_run
 
 from flows import jobs, shown
+from flows.direct import run_directly
 from flows.hooks import HOOKS
 from flows.tasks import OPTIONS, RunFilePath, ShardImages, ShardMinutes, name_of_run, read
 
@@ -105,12 +106,5 @@ def label(
     return labelled
 
 
-def main() -> None:
-    """Run the flow once, from a shell."""
-    from flows.direct import run_directly  # noqa: PLC0415  only here
-
-    run_directly(label, __doc__)
-
-
 if __name__ == "__main__":
-    main()
+    run_directly(label, __doc__)

@@ -7,9 +7,10 @@ from typing import Any
 from prefect import flow
 
 from flows.export import export
+from flows.direct import run_directly
 from flows.hooks import HOOKS
 from flows.label import label
-from flows.reviews import pull_reviews
+from flows.pull_reviews import pull_reviews
 from flows.tasks import RunFilePath, ShardImages, name_of_run
 
 
@@ -19,3 +20,7 @@ def nightly(config: RunFilePath, shard_images: ShardImages | None = None) -> dic
     labelled = label(config, shard_images=shard_images)
     pulled = pull_reviews(config)
     return {"labelled": labelled, "pulled": pulled, "exported": export(config)}
+
+
+if __name__ == "__main__":
+    run_directly(nightly, __doc__)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from prefect import flow, get_run_logger, task
 
+from flows.direct import run_directly
 from flows.hooks import HOOKS
 from flows.tasks import OPTIONS, RunFilePath, name_of_run, read
 
@@ -37,3 +38,7 @@ def pull(config: str) -> Pulled:
 def pull_reviews(config: RunFilePath) -> Pulled:
     """Take decisions out of FiftyOne, durably."""
     return pull(config)
+
+
+if __name__ == "__main__":
+    run_directly(pull_reviews, __doc__)
