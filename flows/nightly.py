@@ -6,8 +6,8 @@ from typing import Any
 
 from prefect import flow
 
-from flows.export import export
 from flows.direct import run_directly
+from flows.export import export
 from flows.hooks import HOOKS
 from flows.label import label
 from flows.pull_reviews import pull_reviews
