@@ -28,10 +28,13 @@ def wait_for(what: Callable[[], Any], seconds: float = 60.0) -> Any:
     pytest.fail(f"not within {seconds} s")
 
 
-def stop(process: subprocess.Popen[Any], how: int = signal.SIGTERM) -> None:
-    if process.poll() is None:
-        process.send_signal(how)
-    process.wait(60)
+def stop(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:  # a Prefect worker whose server was killed may hang
+        process.kill()
+        process.wait()
 
 
 class Server:
