@@ -24,3 +24,9 @@ def chromium() -> str:
     if not found:
         pytest.skip("no chromium: apt-get install chromium, or name one in AUTOLABEL_CHROMIUM")
     return found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name == "flows" and "server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
