@@ -3,6 +3,7 @@
 overhead  share of a labelling run's wall time that is not model compute, on data/samples
 memory    peak memory of a run over 5,000 small images against 500
 rerun     seconds of a run after a change of policy, against the first run's model seconds
+flows     seconds that a flow run takes longer than a plain run, per shard task
 publish   seconds to publish for review against add_sample per image, and its peak memory
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.flows import measure_flows
 from benchmarks.memory import measure_memory
 from benchmarks.overhead import measure_overhead
 from benchmarks.publish import measure_publish
@@ -25,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "memory": measure_memory,
     "rerun": measure_rerun,
     "publish": measure_publish,
+    "flows": measure_flows,
 }
 RESULTS = Path(__file__).parent / "results"
 

@@ -35,7 +35,7 @@ def measure_memory() -> dict[str, Any]:
     peaks = {}
     for n in SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            run_file = _project(Path(folder), n)
+            run_file = small_project(Path(folder), n)
             peaks[n] = labelling_run(run_file, Path(folder) / "ws")["peak_mb"]
     small, large = (peaks[n] for n in SIZES)
     return {f"peak_mb_{n}": round(peak, 1) for n, peak in peaks.items()} | {
@@ -43,7 +43,8 @@ def measure_memory() -> dict[str, Any]:
     }
 
 
-def _project(folder: Path, n: int) -> Path:
+def small_project(folder: Path, n: int) -> Path:
+    """Write n images of a block of colour and a run file with fake engines; gives that file."""
     images = folder / "images"
     images.mkdir()
     rng = np.random.default_rng(0)

@@ -22,6 +22,7 @@ fuse            findings + policy → labels (pure); ``prompts`` brings the text
 assemble        the findings of a run → its labels, image by image
 write           labels → run folder, whole or not at all; ``summary`` counts
 metrics         AP, rates with intervals, calibration, error rates of text (pure)
+lease           the right to write to a workspace, checked before anything is final
 labels          labels as they stand: latest run merged with what people decided
 evidence        what the models had said for a finished run, out of the store
 relevance       maps of what spoke for a label, as values; ``panels`` draws them

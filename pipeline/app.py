@@ -7,34 +7,32 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Final, Protocol
-
-from filelock import FileLock, Timeout
+from typing import Final, Protocol, Self
 
 from pipeline.assemble import Assembly, assemble
 from pipeline.coco import CocoWriter, categories
-from pipeline.config import ClassConfig
-from pipeline.decoding import DecoderPool
-from pipeline.errors import WorkspaceError, WorkspaceLockedError
+from pipeline.config import ClassConfig, RayConfig
 from pipeline.fuse import UNNAMED, Vocabulary, names_masks
 from pipeline.infer import (
     Engines,
     InferReport,
     OpenStage,
     StagePlan,
-    infer,
+    StageReport,
+    open_executor,
     open_stages,
     plan_stages,
 )
+from pipeline.lease import locked_workspace
 from pipeline.manifest import Manifest, collect
-from pipeline.prompts import embed_prompts
-from pipeline.records import JsonObject, Quarantined, StageName
+from pipeline.prompts import EmbeddedPrompts, embed_prompts
+from pipeline.records import JsonObject, Quarantined, SourceFile, StageName
 from pipeline.runfile import RunFile
 from pipeline.scan import scan
 from pipeline.store import FindingStore
@@ -72,6 +70,13 @@ class Silent:
 
 
 SILENT: Final = Silent()
+
+SHARD_IMAGES: Final = 512
+"""Images per shard: whole groups of the store and whole batches of the models, a few minutes of
+work, and a few hundred shards for 100,000 images."""
+
+RAY_SHARD_IMAGES: Final = 16_384
+"""On Ray, where actors load the models anew for every shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,69 +133,148 @@ def label(run: RunFile, listener: Listener = SILENT) -> RunResult:
     Raises:
         AutolabelError: The run could not be done; findings that were made are kept.
     """
-    started = time.perf_counter()
-    with locked_workspace(run.config.workspace):
-        store = _store(run)
-        stages = open_stages(run, store)
-        manifest = _scan(run, listener)
-        planned = _plan(manifest, stages, store)
-        engines = Engines(run)
-        load_seconds = _load(planned, engines, listener)
-        report = _infer(run, manifest, stages, engines, listener)
-        prompts = embed_prompts(run.config.policy, stages, store, engines)
-        vocabulary = Vocabulary.build(run.config.policy, prompts.vectors)
-        parts = Assembly(manifest, stages, report.failures, run.config.policy, vocabulary)
-        with RunFolder(run.config.workspace) as folder:
-            tally = _write_labels(run, parts, folder, listener)
-            seconds = time.perf_counter() - started
-            facts = RunFacts(
-                folder.run_id,
-                run.config.name,
-                manifest.found,
-                stages,
-                planned,
-                report,
-                prompts,
-                load_seconds,
-                seconds,
-            )
-            summary = summarise(facts, tally)
-            folder.write_json(CONFIG, run.config.model_dump(mode="json"))
-            folder.write_json(SUMMARY, summary)
-    return RunResult(folder.final, summary)
+    with Job(run, listener) as job:
+        for shard in range(job.scan().shards):
+            job.ask(shard)
+        return job.finish()
 
 
-@contextmanager
-def locked_workspace(workspace: Path) -> Iterator[None]:
-    """Hold a workspace for this process; a crash frees it.
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a job found.
 
-    Yields:
-        Nothing.
+    Attributes:
+        found: Files in the image folders.
+        images: Distinct images among them.
+        unreadable: Files that are in quarantine already.
+        shards: Pieces the images are cut into; pieces are counted from 0.
+    """
+
+    found: int
+    images: int
+    unreadable: int
+    shards: int
+
+
+class Job:
+    """A run in steps: scan, ask shard by shard, finish. Holds the workspace until it is left.
+
+    The command line takes the steps in a row, a flow takes each as a task: same steps, same
+    shards, same bytes.
+
+    Args:
+        shard_images: Images per shard; None takes what suits where the models are asked.
+        fence: Called before anything is written for good; raises if this run must not.
 
     Raises:
-        WorkspaceError: The folder cannot be written.
-        WorkspaceLockedError: Another process holds it.
+        WorkspaceError: The workspace cannot be written, or another process holds it.
     """
-    lock = FileLock(workspace / ".lock", timeout=0)
-    try:
-        workspace.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        message = (
-            f"{workspace}: another run is using this workspace. Wait for it to end, or name "
-            "another workspace (--workspace)."
+
+    def __init__(
+        self,
+        run: RunFile,
+        listener: Listener = SILENT,
+        shard_images: int | None = None,
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.run = run
+        self._listener = listener
+        on_ray = isinstance(run.config.execution, RayConfig)
+        self._shard_images = shard_images or (RAY_SHARD_IMAGES if on_ray else SHARD_IMAGES)
+        self._fence = fence
+        self._started = time.perf_counter()
+        self._open = ExitStack()
+        self._lease = self._open.enter_context(locked_workspace(run.config.workspace))
+        self._store = _store(run)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the decoders and free the workspace; harmless when repeated."""
+        self._open.close()
+
+    def scan(self) -> Scanned:
+        """Look at the folders, plan, and load the models that are needed.
+
+        Raises:
+            ConfigError: An image folder is missing.
+            WeightsError: A model that is needed cannot be loaded.
+        """
+        self._stages = open_stages(self.run, self._store)
+        self._manifest = _scan(self.run, self._listener)
+        self._planned = _plan(self._manifest, self._stages, self._store)
+        self._engines = Engines(self.run)
+        self._load_seconds = _load(self._planned, self._engines, self._listener)
+        images = self._manifest.images
+        executor = open_executor(self.run, self._stages, self._engines)
+        self._ask = self._open.enter_context(executor)
+        self._report = InferReport({name: StageReport() for name in self._stages})
+        self._listener.phase("infer", len(images))
+        shards = -(-len(images) // self._shard_images)
+        return Scanned(self._manifest.found, len(images), len(self._manifest.quarantined), shards)
+
+    def ask(self, shard: int) -> InferReport:
+        """Ask all stages about the images of one shard that they have not answered for.
+
+        Raises:
+            WorkspaceLostError: This run may write no more.
+            StoreError: Findings could not be stored; what was stored before stays.
+        """
+        self._check()
+        report = self._ask(self.images(shard), self._listener.advance)
+        self._report.add(report)
+        return report
+
+    def images(self, shard: int) -> tuple[SourceFile, ...]:
+        """Give the images of a shard."""
+        start = shard * self._shard_images
+        return self._manifest.images[start : start + self._shard_images]
+
+    def finish(self) -> RunResult:
+        """Fuse all findings into labels and write the run folder, whole or not at all.
+
+        Raises:
+            WorkspaceLostError: This run may write no more.
+            UnbalancedRunError: A shard was not asked, or a file got lost.
+        """
+        config = self.run.config
+        prompts = embed_prompts(config.policy, self._stages, self._store, self._engines)
+        vocabulary = Vocabulary.build(config.policy, prompts.vectors)
+        failures = self._report.failures
+        parts = Assembly(self._manifest, self._stages, failures, config.policy, vocabulary)
+        self._check()
+        with RunFolder(config.workspace) as folder:
+            tally = _write_labels(self.run, parts, folder, self._listener)
+            summary = summarise(self._facts(folder.run_id, prompts), tally)
+            folder.write_json(CONFIG, config.model_dump(mode="json"))
+            folder.write_json(SUMMARY, summary)
+            self._check()
+        return RunResult(folder.final, summary)
+
+    def _facts(self, run_id: str, prompts: EmbeddedPrompts) -> RunFacts:
+        return RunFacts(
+            run_id,
+            self.run.config.name,
+            self._manifest.found,
+            self._stages,
+            self._planned,
+            self._report,
+            prompts,
+            self._load_seconds,
+            time.perf_counter() - self._started,
         )
-        raise WorkspaceLockedError(message) from None
-    except OSError as error:
-        raise WorkspaceError(f"{workspace}: cannot write to the workspace: {error}") from None
-    try:
-        yield
-    finally:
-        lock.release()
+
+    def _check(self) -> None:
+        self._lease.check()
+        self._fence()
 
 
 def _store(run: RunFile) -> FindingStore:
-    return FindingStore(str(run.config.workspace / "store"))
+    return FindingStore(run.config.store or str(run.config.workspace / "store"))
 
 
 def _scan(run: RunFile, listener: Listener) -> Manifest:
@@ -213,18 +297,6 @@ def _load(planned: Sequence[StagePlan], engines: Engines, listener: Listener) ->
         engines.load(name)
         listener.advance(1)
     return time.perf_counter() - start
-
-
-def _infer(
-    run: RunFile,
-    manifest: Manifest,
-    stages: Mapping[StageName, OpenStage],
-    engines: Engines,
-    listener: Listener,
-) -> InferReport:
-    listener.phase("infer", len(manifest.images))
-    with DecoderPool(run.config.images, run.config.input) as decoder:
-        return infer(manifest.images, stages, engines, decoder, listener.advance)
 
 
 def _write_labels(run: RunFile, parts: Assembly, folder: RunFolder, listener: Listener) -> Tally:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -158,6 +159,9 @@ def doctor(as_json: AsJson = False) -> None:
 cli_review.register(app)
 cli_export.register(app)
 cli_explain.register(app)
+# Commands of packages above this one (see flows.cli), which nothing here may know by name.
+for _contributed in entry_points(group="autolabel.commands"):
+    _contributed.load()(app)
 
 
 def _run_file(

@@ -321,6 +321,31 @@ class PolicyConfig(Section):
         return self
 
 
+class InProcessConfig(Section):
+    """The process that was started asks the models."""
+
+    engine: Literal["in_process"]
+
+
+class RayConfig(Section):
+    """Actors of a Ray cluster ask the models; needs the extra ``ray``."""
+
+    engine: Literal["ray"]
+    address: Name | None = Field(
+        default=None, description="Of the cluster; left out, this machine is one."
+    )
+    actors: int = Field(default=2, ge=1, description="Processes that each hold the models.")
+    cpus_per_actor: float = Field(
+        default=1.0, ge=0, allow_inf_nan=False, description="Cores that an actor is given."
+    )
+    gpus_per_actor: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="GPUs that an actor is given."
+    )
+
+
+ExecutionConfig: TypeAlias = Annotated[InProcessConfig | RayConfig, Field(discriminator="engine")]
+
+
 class RunConfig(Section):
     """A run file: which images, which models, which policy, and where the results go."""
 
@@ -341,6 +366,14 @@ class RunConfig(Section):
     )
     stages: StagesConfig = Field(description="Which models are asked.")
     policy: PolicyConfig = Field(default=PolicyConfig(), description="Findings to labels.")
+    execution: ExecutionConfig = Field(
+        default=InProcessConfig(engine="in_process"),
+        description="Where models are asked; changes no answer.",
+    )
+    store: Name | None = Field(
+        default=None,
+        description="Findings at an fsspec URL (`s3://bucket/store`) instead of in the workspace.",
+    )
 
     @model_validator(mode="after")
     def _classes_when_embedding(self) -> Self:

@@ -5,6 +5,7 @@
   x WeightsError                 a weight file is missing or is not the one pinned
   x WorkspaceError
     + WorkspaceLockedError       another run holds the workspace; a later retry can help
+    + WorkspaceLostError         the run lost its right to write; it writes no more
     + StoreError                 findings on disk cannot be read or written
     + UnbalancedRunError         found != labelled + quarantined: a bug, never a result
   x ImageRejectedError           one image cannot be used; carries a Reason, ends no run
@@ -52,6 +53,10 @@ class WorkspaceLockedError(WorkspaceError):
     """Another process is running on this workspace."""
 
     retry_can_help: ClassVar[bool] = True
+
+
+class WorkspaceLostError(WorkspaceError):
+    """This run no longer has the right to write to its workspace."""
 
 
 class StoreError(WorkspaceError):

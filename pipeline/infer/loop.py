@@ -62,6 +62,15 @@ class InferReport:
     stages: dict[StageName, StageReport]
     failures: dict[str, Failure] = field(default_factory=dict)
 
+    def add(self, other: InferReport) -> None:
+        """Count what happened to further images."""
+        for name, did in other.stages.items():
+            stage = self.stages[name]
+            stage.ran += did.ran
+            stage.failed += did.failed
+            stage.seconds += did.seconds
+        self.failures.update(other.failures)
+
 
 @dataclass(slots=True, eq=False)
 class _Work:

@@ -1,0 +1,113 @@
+"""The flow by itself: the same bytes as the command, and what a person sees of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from projects import autolabel, make_project
+from served import Server, wait_for
+
+N_IMAGES = 40
+SHARD = 16
+
+
+def labels_below(project: Path) -> bytes:
+    return (project.parent / "ws/runs/latest/labels.coco.json").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = make_project(tmp_path_factory.mktemp("flow"), N_IMAGES)
+    (path.parent / "images" / "notes.png").write_text("no image")
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(server: Server, project: Path) -> dict[str, Any]:
+    """A run of the flow that has completed, as the server tells it."""
+    words = ("-m", "flows.label", project, "--no-publish", "--shard-images", str(SHARD))
+    process = server.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+    return next(run for run in server.runs() if run["parameters"]["config"] == str(project))
+
+
+def test_flow_and_command_write_the_same_bytes(
+    finished: dict[str, Any], project: Path, tmp_path: Path
+) -> None:
+    flow = labels_below(project)
+    answer = autolabel("run", project, "--workspace", tmp_path / "other")
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "other/runs/latest/labels.coco.json").read_bytes() == flow
+    assert flow.count(b'"image_id"') > N_IMAGES / 2
+
+
+def test_names_say_what_happened(server: Server, finished: dict[str, Any]) -> None:
+    assert finished["name"].startswith("label blocks, ")
+    assert "autolabel" in finished["tags"]
+    tasks = server.post("task_runs/filter", flow_runs={"id": {"any_": [finished["id"]]}})
+    assert {task["name"] for task in tasks} == {
+        "take the workspace",
+        "scan and plan",
+        *(f"shard {n} of 3" for n in (1, 2, 3)),
+        "fuse and write",
+    }
+
+
+def test_the_log_names_the_image_and_the_reason(server: Server, finished: dict[str, Any]) -> None:
+    def lines() -> list[str]:
+        found = server.post("logs/filter", logs={"flow_run_id": {"any_": [finished["id"]]}})
+        return [line["message"] for line in found if "notes.png" in line["message"]]
+
+    assert "not_an_image" in wait_for(lines)[0]
+
+
+def test_tables_count_classes_and_reasons(server: Server, finished: dict[str, Any]) -> None:
+    artifacts = server.artifacts(finished["id"])
+    assert '"reason": "not_an_image", "files": 1' in artifacts["blocks-quarantine"]["data"]
+    assert '"class": "red"' in artifacts["blocks-classes"]["data"]
+    assert artifacts[None]["data"] == 100
+    assert "40 of 41 files labelled" in artifacts["blocks-run"]["data"]
+
+
+def test_the_pages_show_it(
+    server: Server, finished: dict[str, Any], chromium: str, tmp_path: Path
+) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    import numpy as np
+    from PIL import Image
+
+    artifact = server.artifacts(finished["id"])["blocks-run"]["id"]
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=quiet)
+        page = browser.new_page(viewport={"width": 1400, "height": 1200})
+        page.set_default_timeout(60_000)
+        page.goto(f"{server.url}/runs/flow-run/{finished['id']}")
+        page.get_by_text("41 distinct images").first.wait_for()
+        assert page.get_by_text("Completed").count()
+        page.goto(f"{server.url}/artifacts/artifact/{artifact}")
+        picture = page.get_by_alt_text("labelled examples")
+        picture.wait_for()
+        assert page.get_by_text("40 of 41 files labelled").count()
+        picture.screenshot(path=tmp_path / "grid.png")
+        browser.close()
+    shot = np.asarray(Image.open(tmp_path / "grid.png").convert("RGB")).reshape(-1, 3)
+    assert len(shot) > 400 * 300
+    # The blocks are there in their colours, not a broken picture's grey.
+    assert (np.ptp(shot.astype(int), axis=1) > 60).mean() > 0.02
+
+
+def test_help_does_not_load_prefect() -> None:
+    code = (
+        "import sys\nfrom pipeline.cli import app\nimport flows.cli\n"
+        "try:\n    app(['schedule', '--help'])\nexcept SystemExit:\n    pass\n"
+        "assert 'prefect' not in sys.modules and 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"--cron" in done.stdout

@@ -1,0 +1,152 @@
+"""Deployments of prefect.yaml on a worker: refused, cancelled, killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from projects import labels_of, make_project, run_here
+from served import Server, stop, wait_for
+
+from pipeline.errors import WorkspaceLockedError
+from pipeline.lease import Lease
+
+ROOT = Path(__file__).parents[2]
+N_IMAGES = 300
+KILLS = int(os.environ.get("AUTOLABEL_KILLS", "2"))
+"""Rounds of the kill test; every fourth kills the server. 20 are run before a release."""
+
+
+class Worker:
+    """A process worker with the deployments of this tree."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.command("work-pool", "create", "autolabel", "--type", "process")
+        self.command("--no-prompt", "deploy", "--name", "demo")
+        (found,) = server.post("deployments/filter", deployments={"name": {"any_": ["demo"]}})
+        self.deployment = found["id"]
+        # Its schedule would label the demo with real models, in this tree.
+        address = f"{server.url}/api/deployments/{self.deployment}/pause_deployment"
+        httpx.post(address, timeout=60).raise_for_status()
+        self.start()
+
+    def command(self, *words: str) -> None:
+        process = self.server.popen("-m", "prefect", *words, cwd=ROOT, stdout=subprocess.DEVNULL)
+        assert process.wait(120) == 0
+
+    def start(self) -> None:
+        words = ("-m", "prefect", "worker", "start", "--pool", "autolabel")
+        self.process = self.server.popen(*words, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+    def request(self, **parameters: Any) -> httpx.Response:
+        address = f"{self.server.url}/api/deployments/{self.deployment}/create_flow_run"
+        return httpx.post(address, json={"parameters": parameters}, timeout=60)
+
+    def run(self, project: Path) -> str:
+        """Start a run and wait until it is at work; gives its id."""
+        answer = self.request(config=str(project), publish=False, shard_images=12)
+        answer.raise_for_status()
+        wait_for(lambda: len(parts(project)) > 2)
+        return str(answer.json()["id"])
+
+    def flow_processes(self) -> list[psutil.Process]:
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        return [p for p in below if "decode_worker" not in " ".join(p.cmdline())]
+
+
+def is_free(project: Path) -> bool:
+    try:
+        Lease(project.parent / "ws").release()
+    except WorkspaceLockedError:
+        return False
+    return True
+
+
+def parts(project: Path) -> list[Path]:
+    return list((project.parent / "ws/store/segment").glob("*/part-*"))
+
+
+@pytest.fixture(scope="module")
+def worker(server: Server) -> Iterator[Worker]:
+    running = Worker(server)
+    yield running
+    stop(running.process)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return labels_of(run_here(make_project(tmp_path_factory.mktemp("undisturbed"), N_IMAGES)))
+
+
+def test_wrong_parameters_are_refused_before_there_is_a_run(worker: Worker) -> None:
+    before = len(worker.server.runs())
+    for wrong in ({"config": "run.txt"}, {"shard_images": 0}, {"publish": "perhaps"}):
+        answer = worker.request(**{"config": "run.yaml", **wrong})
+        assert answer.status_code in (409, 422), wrong
+    assert len(worker.server.runs()) == before
+
+
+def test_cancel_stops_within_15_seconds_and_the_next_run_goes_on(
+    worker: Worker, tmp_path: Path, undisturbed: bytes
+) -> None:
+    project = make_project(tmp_path / "project", N_IMAGES)
+    run = worker.run(project)
+    worker.server.set_state(run, "CANCELLING")
+    wait_for(lambda: is_free(project), 15)
+    done = len(parts(project))
+    wait_for(lambda: worker.server.state(run) == "Cancelled")
+    record = project.parent / "ws/flow-runs" / f"{run}.json"
+    wait_for(record.exists)
+    assert '"state": "Cancelled"' in record.read_text()
+    assert len(parts(project)) == done
+    summary = run_here(project)
+    assert summary["stages"]["segment"]["ran"] > 0
+    assert summary["stages"]["segment"]["cached"] > 0
+    assert labels_of(summary) == undisturbed
+
+
+@pytest.mark.parametrize("round_", range(KILLS))
+def test_killed_anywhere_the_next_run_ends_in_the_same_bytes(
+    worker: Worker, tmp_path: Path, undisturbed: bytes, round_: int
+) -> None:
+    project = make_project(tmp_path / "project", N_IMAGES)
+    run = worker.run(project)
+    time.sleep(random.Random(round_).uniform(0, 1))
+    victims = ("both", "flow", "worker", "server")[round_ % 4]
+    kill(worker, victims)
+    process = worker.server.popen(
+        *("-m", "flows.label", project, "--no-publish", "--shard-images", "12"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    said = process.communicate(timeout=200)[0]
+    assert process.returncode == 0, said
+    assert (project.parent / "ws/runs/latest/labels.coco.json").read_bytes() == undisturbed
+    if worker.server.state(run) not in ("Completed", "Crashed", "Failed"):
+        worker.server.set_state(run, "CRASHED")  # what the automation does two minutes later
+
+
+def kill(worker: Worker, victims: str) -> None:
+    flows = worker.flow_processes()
+    assert flows
+    if victims in ("worker", "both"):
+        worker.process.kill()
+        worker.process.wait()
+    if victims in ("flow", "both"):
+        for process in flows:
+            process.send_signal(signal.SIGKILL)
+    if victims == "server":
+        worker.server.kill()
+        worker.server.start()
+    if worker.process.poll() is not None:
+        worker.start()

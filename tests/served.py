@@ -1,0 +1,97 @@
+"""A Prefect server as a person starts it, and what tests ask of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Give the first truthy answer, and fail without one."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if answer := what():
+            return answer
+        time.sleep(0.1)
+    pytest.fail(f"not within {seconds} s")
+
+
+def stop(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:  # a Prefect worker whose server was killed may hang
+        process.kill()
+        process.wait()
+
+
+class Server:
+    """``autolabel server`` and its API."""
+
+    def __init__(self, home: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.home = home
+        self.env = {**os.environ, **HEARTBEAT, "PREFECT_HOME": str(home)}
+        self.env |= {"PREFECT_API_URL": f"{self.url}/api"}
+        self.env |= {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
+        # Faster than a person needs it, so that tests wait less.
+        self.env |= {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2"}
+        self.env |= {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_WORKER_QUERY_SECONDS": "1"}
+        self.start()
+
+    def start(self) -> None:
+        self.log = (self.home / "server.log").open("ab")
+        command = [sys.executable, "-m", "pipeline.cli", "server", "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            command, env=self.env, stdout=self.log, stderr=self.log, start_new_session=True
+        )
+        said = self.home / "server.log"
+        wait_for(lambda: b"Ctrl-C stops it" in said.read_bytes() or self.process.poll(), 120)
+        assert self.process.poll() is None, said.read_text()
+
+    def kill(self) -> None:
+        """SIGKILL to the command and to the server below it."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.log.close()
+        (self.home / "server.log").unlink()
+
+    def post(self, path: str, **body: Any) -> Any:
+        answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All flow runs, the newest first."""
+        runs: list[dict[str, Any]] = self.post("flow_runs/filter", sort="START_TIME_DESC")
+        return runs
+
+    def state(self, run: str) -> str:
+        answer = httpx.get(f"{self.url}/api/flow_runs/{run}", timeout=60).json()
+        return str(answer["state"]["name"])
+
+    def set_state(self, run: str, kind: str) -> None:
+        self.post(f"flow_runs/{run}/set_state", state={"type": kind}, force=True)
+
+    def artifacts(self, run: str) -> dict[str | None, Any]:
+        found = self.post("artifacts/filter", artifacts={"flow_run_id": {"any_": [run]}})
+        return {artifact["key"]: artifact for artifact in found}
+
+    def popen(self, *words: str | Path, **more: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, *map(str, words)]
+        return subprocess.Popen(command, env=self.env, text=True, start_new_session=True, **more)
