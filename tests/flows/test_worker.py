@@ -56,7 +56,7 @@ class Worker:
         """Start a run and wait until it is at work; gives its id."""
         answer = self.request(config=str(project), publish=False, shard_images=12)
         answer.raise_for_status()
-        wait_for(lambda: len(parts(project)) > 2)
+        wait_for(lambda: len(parts(project)) > 2, 150)  # a worker takes its time on a busy box
         return str(answer.json()["id"])
 
     def flow_processes(self) -> list[psutil.Process]:
