@@ -16,14 +16,25 @@ from torch.nn import functional  # noqa: TID253
 
 from pipeline.engines.fast_sam.products import batched
 
-_AT_ONCE: Final = {"cpu": 1}
-"""Prompts whose image tokens are worked on together: on a CPU as many as fit into its cache."""
+_CACHE_BYTES: Final = 2**22
+"""Image tokens that a CPU's cache holds beside everything else; vit_b has 4 MB per prompt."""
 
 
-def chunks(tokens: Tensor) -> Iterator[slice]:
-    """Cut prompts into those whose image tokens are worked on together."""
-    size = _AT_ONCE.get(tokens.device.type, len(tokens))
-    return (slice(start, start + size) for start in range(0, len(tokens), size))
+def prompts_at_once(image: Tensor) -> int:
+    """Say how many prompts' copies of the image tokens (1, N, C) to work on together."""
+    if image.device.type != "cpu":
+        return 2**31  # as many as were asked for: the caller knows the device's memory
+    return max(1, _CACHE_BYTES // (image.numel() * image.element_size()))
+
+
+def along(images: list[Tensor], *values: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Walk over image tokens and the rows of other tensors that belong to them.
+
+    Yields:
+        An item of ``images``, then the rows of each of ``values`` for its prompts.
+    """
+    sizes = [len(image) for image in images]
+    return zip(images, *(value.split(sizes) for value in values), strict=True)
 
 
 def split(attention: Any, x: Tensor) -> Tensor:  # noqa: ANN401  the library is untyped
@@ -57,21 +68,21 @@ def read(attention: Any, tokens: Tensor, images: list[Tensor], positions: Tensor
     Args:
         attention: ``segment_anything.modeling.transformer.Attention``.
         tokens: With their positions, (B, T, C).
-        images: Image tokens (n, N, C), by ``chunks``.
+        images: Image tokens in chunks of prompts, (n, N, C).
         positions: Of image tokens, (1, N, C).
 
     Returns:
         What is added to the tokens, (B, T, C).
     """
     q = split(attention, attention.q_proj(tokens)) * _scale(attention)
-    asked = torch.einsum("bhtd,hdc->bhtc", q, _by_head(attention, attention.k_proj.weight))
+    asked = torch.einsum("bhtd,hdc->bhtc", q, _by_head(attention.num_heads, attention.k_proj.weight))
     asked = asked.flatten(1, 2).to(positions.dtype)
     sums = [
-        batched(batched(asked[here], image + positions).softmax(-1), image.transpose(1, 2))
-        for here, image in zip(chunks(tokens), images, strict=True)
+        batched(batched(rows, image + positions).softmax(-1), image.transpose(1, 2))
+        for image, rows in along(images, asked)
     ]
     seen = torch.cat(sums).to(tokens.dtype).unflatten(1, (attention.num_heads, -1))
-    values = torch.einsum("bhtc,hdc->bthd", seen, _by_head(attention, attention.v_proj.weight))
+    values = torch.einsum("bhtc,hdc->bthd", seen, _by_head(attention.num_heads, attention.v_proj.weight))
     out: Tensor = attention.out_proj(values.flatten(2) + attention.v_proj.bias)
     return out
 
@@ -92,7 +103,6 @@ class Writing:
         self._query = attention.q_proj
         self._asked = split(attention, attention.k_proj(placed)) * _scale(attention)
         self._answers = _answers(attention, tokens).to(dtype)
-        self._prompts = tokens
 
     def to_shared(self, keys: Tensor, queries: Tensor) -> list[Tensor]:
         """Write to an image that all prompts share.
@@ -102,29 +112,31 @@ class Writing:
             queries: Their projections, (1, heads, N, d).
 
         Returns:
-            Image tokens (n, N, C), by ``chunks``.
+            Image tokens in chunks of prompts, (n, N, C).
         """
-        asked = self._asked.to(self._dtype)
+        size = prompts_at_once(keys)
+        asked = self._asked.to(self._dtype).split(size)
         return [
-            self._change(keys, torch.matmul(asked[here], queries.transpose(2, 3)), here)
-            for here in chunks(self._prompts)
+            self._change(keys, torch.matmul(rows, queries.transpose(2, 3)), answers)
+            for rows, answers in zip(asked, self._answers.split(size), strict=True)
         ]
 
     def to_own(self, images: list[Tensor], positions: Tensor) -> list[Tensor]:
-        """Write to image tokens (n, N, C), by ``chunks``; gives new ones."""
-        weight = _by_head_of(self._heads, self._query.weight)
+        """Write to image tokens in chunks of prompts, (n, N, C); gives new ones."""
+        weight = _by_head(self._heads, self._query.weight)
         folded = torch.einsum("bhtd,hdc->bhtc", self._asked, weight).flatten(1, 2).to(self._dtype)
         offset = torch.einsum("bhtd,hd->bht", self._asked, self._query.bias.view(self._heads, -1))
-        offset = offset[..., None].to(self._dtype)
         changed = []
-        for here, image in zip(chunks(self._prompts), images, strict=True):
-            scores = batched(folded[here], image + positions).unflatten(1, (self._heads, -1))
-            changed.append(self._change(image, scores + offset[here], here))
+        for image, rows, shift, answers in along(
+            images, folded, offset[..., None].to(self._dtype), self._answers
+        ):
+            scores = batched(rows, image + positions).unflatten(1, (self._heads, -1))
+            changed.append(self._change(image, scores + shift, answers))
         return changed
 
-    def _change(self, image: Tensor, scores: Tensor, here: slice) -> Tensor:
+    def _change(self, image: Tensor, scores: Tensor, answers: Tensor) -> Tensor:
         shares = scores.softmax(2).flatten(1, 2).transpose(1, 2)
-        image = torch.baddbmm(image.expand(len(shares), -1, -1), shares, self._answers[here])
+        image = torch.baddbmm(image.expand(len(shares), -1, -1), shares, answers)
         weight, bias = self._norm.weight.to(self._dtype), self._norm.bias.to(self._dtype)
         return functional.layer_norm(image, weight.shape, weight, bias, self._norm.eps)
 
@@ -143,10 +155,6 @@ def _scale(attention: Any) -> float:  # noqa: ANN401
     return float((attention.internal_dim // attention.num_heads) ** -0.5)
 
 
-def _by_head(attention: Any, weight: Tensor) -> Tensor:  # noqa: ANN401
-    return _by_head_of(attention.num_heads, weight)
-
-
-def _by_head_of(heads: int, weight: Tensor) -> Tensor:
+def _by_head(heads: int, weight: Tensor) -> Tensor:
     """Rows of a projection by head, (heads, d, C)."""
     return weight.unflatten(0, (heads, -1))

@@ -18,7 +18,7 @@ from typing import Any
 import torch  # noqa: TID253
 from torch import Tensor  # noqa: TID253
 
-from pipeline.engines.fast_sam.attention import Writing, chunks, read, read_shared, split
+from pipeline.engines.fast_sam.attention import Writing, along, read, read_shared, split
 from pipeline.engines.fast_sam.upscaling import Upscaling
 
 
@@ -141,9 +141,9 @@ class PromptDecoder:
         """
         weights = self._mask_weights(prompted.tokens)
         drawn = [
-            self._upscaling.draw(image[rows], weights[here][rows], kept[here][rows])
-            for here, image in zip(chunks(prompted.tokens), prompted.images, strict=True)
-            if len(rows := kept[here].any(1).nonzero()[:, 0])
+            self._upscaling.draw(image[rows], weight[rows], wanted[rows])
+            for image, weight, wanted in along(prompted.images, weights, kept)
+            if len(rows := wanted.any(1).nonzero()[:, 0])
         ]
         if drawn:
             return torch.cat(drawn)

@@ -46,15 +46,22 @@ class MaskGenerator:
         model: A ``segment_anything.modeling.Sam`` on its device, in fp32; it is taken over.
         settings: Those of ``SamAutomaticMaskGenerator``.
         dtype: Of the image encoder and of image tokens.
+        decoder: Another one than the model's, for measurements.
     """
 
-    def __init__(self, model: Any, settings: SegmentAnythingConfig, dtype: torch.dtype) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401  untyped
+        settings: SegmentAnythingConfig,
+        dtype: torch.dtype,
+        decoder: PromptDecoder | None = None,
+    ) -> None:
         self._settings = settings
         self._levels = float(model.mask_threshold), settings.stability_score_offset
         self._frame = int(model.image_encoder.img_size)
         self._device = model.device
         self._resize = ResizeLongestSide(self._frame)
-        self._decoder = PromptDecoder(model, dtype)
+        self._decoder = decoder or PromptDecoder(model, dtype)
         self._encoder = ImageEncoder(model, dtype)
         self._grids = build_all_layer_point_grids(
             settings.points_per_side,
