@@ -75,14 +75,18 @@ def read(attention: Any, tokens: Tensor, images: list[Tensor], positions: Tensor
         What is added to the tokens, (B, T, C).
     """
     q = split(attention, attention.q_proj(tokens)) * _scale(attention)
-    asked = torch.einsum("bhtd,hdc->bhtc", q, _by_head(attention.num_heads, attention.k_proj.weight))
+    asked = torch.einsum(
+        "bhtd,hdc->bhtc", q, _by_head(attention.num_heads, attention.k_proj.weight)
+    )
     asked = asked.flatten(1, 2).to(positions.dtype)
     sums = [
         batched(batched(rows, image + positions).softmax(-1), image.transpose(1, 2))
         for image, rows in along(images, asked)
     ]
     seen = torch.cat(sums).to(tokens.dtype).unflatten(1, (attention.num_heads, -1))
-    values = torch.einsum("bhtc,hdc->bthd", seen, _by_head(attention.num_heads, attention.v_proj.weight))
+    values = torch.einsum(
+        "bhtc,hdc->bthd", seen, _by_head(attention.num_heads, attention.v_proj.weight)
+    )
     out: Tensor = attention.out_proj(values.flatten(2) + attention.v_proj.bias)
     return out
 

@@ -20,7 +20,9 @@ from pipeline.engines.fast_sam.kernel import scan
 from pipeline.records import Bitmap
 
 Logits: TypeAlias = NDArray[np.float32]
-Axis: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]
+Axis: TypeAlias = tuple[
+    NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]
+]
 """Per output place: the two input places, and their weights."""
 
 _NOTHING: Final = np.zeros((0, 0), np.bool_)

@@ -106,7 +106,11 @@ def test_every_setting_reaches_the_generator(build: Any) -> None:
         "points_per_batch": 18,
         "points_per_side": 6,
     }
-    assert settings.keys() == SegmentAnythingConfig.model_fields.keys() - {"engine", "model", "mode"}
+    assert settings.keys() == SegmentAnythingConfig.model_fields.keys() - {
+        "engine",
+        "model",
+        "mode",
+    }
     generator = build(mode="stock", **settings)._generator.library
     assert [len(grid) for grid in generator.point_grids] == [36, 9]
     shown = {key: getattr(generator, key) for key in settings if key not in _GRIDS}
