@@ -66,7 +66,8 @@ def build(
 
     def generate() -> list[FoundMask]:
         with torch.inference_mode():
-            return generator.generate(scene.image, size)
+            found: list[FoundMask] = generator.generate(scene.image, size)
+            return found
 
     return Arm(generate, clock)
 

@@ -66,7 +66,7 @@ def measure_segment(architecture: str = "vit_b") -> dict[str, Any]:
     torch.set_num_threads(THREADS)
     taken = _interleaved(architecture, SIZE, models=True)
     work = operations(architecture, POINTS**2)
-    floors = {
+    floors: dict[Mode, float] = {
         "stock": work / peak(torch.float32),
         "exact": work / peak(torch.float32),
         "fast": work / peak(torch.bfloat16),
@@ -102,10 +102,10 @@ def peak_memory(mode: str, architecture: str) -> int:
     return int(json.loads(done.stdout)["peak_mb"])
 
 
-def _interleaved(architecture: str, size: tuple[int, int], *, models: bool) -> dict[str, Taken]:
+def _interleaved(architecture: str, size: tuple[int, int], *, models: bool) -> dict[Mode, Taken]:
     scene = Scene(0, size)
     settings = {"points_per_side": POINTS, **THRESHOLDS}
-    modes = MODES if models else MODES[:2]
+    modes: tuple[Mode, ...] = MODES if models else ("stock", "exact")
     arms = {mode: build(mode, architecture, scene, settings, models=models) for mode in modes}
     _compile(scene)
     taken = {mode: Taken() for mode in modes}

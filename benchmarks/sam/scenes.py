@@ -98,11 +98,11 @@ class Scene:
     def _answer(self, x: float, y: float) -> tuple[list[int], list[float]]:
         at = min(int(x / 4), SIDE - 1), min(int(y / 4), SIDE - 1)
         around = np.flatnonzero(self._distances[:, at[1], at[0]].numpy() > 0)
-        shapes = sorted(around, key=lambda shape: int(self._areas[shape]))[:3]
+        shapes = sorted(around.tolist(), key=lambda shape: int(self._areas[shape]))[:3]
         shapes += [-1] * (3 - len(shapes))
         random = np.random.default_rng(int(x * 7919 + y * 104729))
         sure = [0.72 + 0.3 * self._quality[shape] if shape >= 0 else 0.6 for shape in shapes]
-        return [int(shape) for shape in shapes], [float(s + random.normal(0, 0.02)) for s in sure]
+        return shapes, [float(s + random.normal(0, 0.02)) for s in sure]
 
     def _polygon(self, least: float, most: float) -> NDArray[np.float64]:
         height, width = self.size

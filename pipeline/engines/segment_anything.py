@@ -116,7 +116,7 @@ class StockGenerator:
         """Say how many prompts at once fit into memory."""
         # From the image's size alone, so that an image's answer never depends on another's.
         fits = _LOGIT_BYTES // (_BYTES_PER_PROMPT_AND_PIXEL * image.shape[0] * image.shape[1])
-        return max(1, min(wanted, fits))
+        return max(1, min(wanted, int(fits)))
 
     def generate(self, image: RgbImage, points_per_batch: int) -> list[FoundMask]:
         """Find masks, decoding so many prompts at once.
@@ -142,7 +142,8 @@ def _generator(
 
 def _found(record: dict[str, Any]) -> FoundMask:
     runs, (point,) = record["segmentation"], record["point_coords"]
-    mask = rle.from_uncompressed(*runs["size"], runs["counts"])
+    height, width = runs["size"]
+    mask = rle.from_uncompressed(height, width, runs["counts"])
     x, y = map(float, point)
     return FoundMask(mask, record["predicted_iou"], record["stability_score"], (x, y))
 

@@ -35,7 +35,7 @@ class Lane:
         # After an error, or on Ctrl-C, what it works on is finished, and no more is begun.
         if error is not None:
             self._stop.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True, cancel_futures=error is not None)
 
     @property
     def stopping(self) -> bool:

@@ -1,7 +1,7 @@
 """Attention between a prompt's few tokens and its many image tokens, without projecting the image.
 
-``q (W x) = (q W) x``: a prompt has T = 7 tokens in 8 heads, 56 rows, against 4096 image tokens, so a
-projection is cheaper on the other side of the product. Biases of keys are the same for all image
+``q (W x) = (q W) x``: a prompt has T = 7 tokens in 8 heads, 56 rows, against 4096 image tokens, so
+a projection is cheaper on the other side of the product. Biases of keys are the same for all image
 tokens and cancel in a softmax over them; biases of values pass through a weighted mean unchanged.
 """
 
@@ -28,11 +28,7 @@ def prompts_at_once(image: Tensor) -> int:
 
 
 def along(images: list[Tensor], *values: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Walk over image tokens and the rows of other tensors that belong to them.
-
-    Yields:
-        An item of ``images``, then the rows of each of ``values`` for its prompts.
-    """
+    """Walk over image tokens, and the rows of other tensors that belong to their prompts."""
     sizes = [len(image) for image in images]
     return zip(images, *(value.split(sizes) for value in values), strict=True)
 
@@ -161,4 +157,5 @@ def _scale(attention: Any) -> float:  # noqa: ANN401
 
 def _by_head(heads: int, weight: Tensor) -> Tensor:
     """Rows of a projection by head, (heads, d, C)."""
-    return weight.unflatten(0, (heads, -1))
+    split_rows: Tensor = weight.unflatten(0, (heads, -1))
+    return split_rows

@@ -101,7 +101,9 @@ class Crop:
     @property
     def boxes(self) -> NDArray[np.int64]:
         """Boxes in the image, (N, 4)."""
-        return self.found.boxes + np.array(self.box[:2] * 2)
+        corner = np.array(self.box[:2] * 2, np.int64)
+        boxes: NDArray[np.int64] = self.found.boxes + corner
+        return boxes
 
     def masks(self, size: tuple[int, int]) -> Iterator[FoundMask]:
         """Draw the masks into an image of (rows, columns).
@@ -125,10 +127,8 @@ class Crop:
 def near_edges(boxes: NDArray[np.int64], crop: Box, size: tuple[int, ...]) -> NDArray[np.bool_]:
     """Say which boxes of a crop touch an edge of it that is no edge of the image, (N,)."""
     whole = [0, 0, size[1], size[0]]
-    near: NDArray[np.bool_] = is_box_near_crop_edge(
-        torch.from_numpy(boxes), list(crop), whole
-    ).numpy()
-    return near
+    near = is_box_near_crop_edge(torch.from_numpy(boxes), list(crop), whole)
+    return np.asarray(near.numpy(), np.bool_)
 
 
 def best_boxes(

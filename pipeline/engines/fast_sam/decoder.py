@@ -5,7 +5,7 @@ Exact algebra, nothing is approximated; only the order of additions differs from
 
 * All prompts see the same image until the first layer has written to it: its keys, values and
   queries are projected once, not once per prompt.
-* After that no image is projected at all: projections move to the side of the tokens (``attention``).
+* After that no image is projected at all: projections move to the tokens (``attention``).
 * The predicted IoU needs the tokens only: masks are drawn for prompts that pass the gate.
 * The up-convolutions have stride = kernel, so they are matrix products (``upscaling``).
 """
@@ -106,7 +106,7 @@ class PromptDecoder:
             points: One foreground point per prompt, (B, 2), x and y in the model's frame.
         """
         start = self._embed(points)
-        tokens, images = start, []
+        tokens, images = start, list[Tensor]()
         for number, layer in enumerate(self._transformer.layers):
             tokens = _among_tokens(layer, tokens, start)
             reading = layer.cross_attn_token_to_image

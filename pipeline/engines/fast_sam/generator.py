@@ -119,7 +119,11 @@ class MaskGenerator:
     def _measured(
         self, image: ImageSide, points: NDArray[np.float64], interpolator: Interpolator
     ) -> Candidates:
-        """Decode a batch of prompts; give what passes the thresholds."""
+        """Decode a batch of prompts; give what passes the thresholds.
+
+        Raises:
+            ImageRejectedError: The model answered with NaN.
+        """
         size = interpolator.size
         placed = torch.as_tensor(self._resize.apply_coords(points, size), device=self._device)
         prompted = self._decoder.attend(image, placed)

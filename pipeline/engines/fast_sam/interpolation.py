@@ -80,7 +80,8 @@ class Interpolator:
         for mask, row in zip(logits, figures, strict=True):
             self._scan(mask, row, _NOTHING)
         with np.errstate(invalid="ignore"):
-            stability = figures[:, 0].astype(np.float32) / figures[:, 1].astype(np.float32)
+            counts = figures[:, :2].astype(np.float32)
+            stability: NDArray[np.float32] = np.divide(counts[:, 0], counts[:, 1])
         return Measures(stability, figures[:, 2:])
 
     def draw(self, logits: Logits) -> Bitmap:

@@ -4,7 +4,7 @@ Plain loops over float32 for numba, which may not reassociate or fuse them: the 
 that torch computes. Axes are as ``interpolation.axis`` gives them.
 """
 
-# ruff: noqa: ANN001, ANN202, ANN201, PLR2004
+# ruff: noqa: ANN001, ANN202, ANN201
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 
 from __future__ import annotations
