@@ -23,17 +23,16 @@ def measure_overhead() -> dict[str, Any]:
     for _ in range(REPEATS):
         with tempfile.TemporaryDirectory() as folder:
             summary = labelling_run(DEMO, Path(folder) / "ws")
-        wall, load, busy = (
-            summary[key] for key in ("wall_seconds", "load_seconds", "busy_seconds")
+        wall, load, model = (
+            summary[key] for key in ("wall_seconds", "load_seconds", "model_seconds")
         )
-        shares.append(1 - busy / (wall - load))
-        with_loading.append(1 - busy / wall)
+        shares.append(1 - model / (wall - load))
+        with_loading.append(1 - model / wall)
         walls.append(wall)
     return {
         "images": summary["images"],
         "wall_seconds": round(statistics.median(walls), 2),
         "model_seconds": summary["model_seconds"],
-        "busy_seconds": summary["busy_seconds"],
         "share": round(statistics.median(shares), 3),
         "share_range": [round(min(shares), 3), round(max(shares), 3)],
         "share_with_loading": round(statistics.median(with_loading), 3),

@@ -135,7 +135,8 @@ def label(run: RunFile, listener: Listener = SILENT) -> RunResult:
         manifest = _scan(run, listener)
         planned = _plan(manifest, stages, store)
         engines = Engines(run)
-        report = _infer(run, manifest, stages, engines, planned, listener)
+        load_seconds = _load(planned, engines, listener)
+        report = _infer(run, manifest, stages, engines, listener)
         prompts = embed_prompts(run.config.policy, stages, store, engines)
         vocabulary = Vocabulary.build(run.config.policy, prompts.vectors)
         parts = Assembly(manifest, stages, report.failures, run.config.policy, vocabulary)
@@ -150,6 +151,7 @@ def label(run: RunFile, listener: Listener = SILENT) -> RunResult:
                 planned,
                 report,
                 prompts,
+                load_seconds,
                 seconds,
             )
             summary = summarise(facts, tally)
@@ -202,18 +204,27 @@ def _plan(
     return plan_stages([image.digest for image in manifest.images], stages, store)
 
 
+def _load(planned: Sequence[StagePlan], engines: Engines, listener: Listener) -> float:
+    start = time.perf_counter()
+    needed = [stage.stage for stage in planned if stage.to_run]
+    if needed:
+        listener.phase("load models", len(needed))
+    for name in needed:
+        engines.load(name)
+        listener.advance(1)
+    return time.perf_counter() - start
+
+
 def _infer(
     run: RunFile,
     manifest: Manifest,
     stages: Mapping[StageName, OpenStage],
     engines: Engines,
-    planned: Sequence[StagePlan],
     listener: Listener,
 ) -> InferReport:
     listener.phase("infer", len(manifest.images))
     with DecoderPool(run.config.images, run.config.input) as decoder:
-        needed = [stage.stage for stage in planned if stage.to_run]
-        return infer(manifest.images, stages, engines, decoder, listener.advance, needed)
+        return infer(manifest.images, stages, engines, decoder, listener.advance)
 
 
 def _write_labels(run: RunFile, parts: Assembly, folder: RunFolder, listener: Listener) -> Tally:

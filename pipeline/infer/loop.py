@@ -1,22 +1,19 @@
 """The loop: decode ahead, ask the models, store behind, all at once and in bounded memory.
 
-Decoder processes work ahead of the models by a few images, the writer thread behind them by a
-bounded queue. One thread asks torch's models, another beside it reads text (``lane``), chunk by
-chunk. What was answered before is not asked again.
+Decoder processes work ahead of the model thread by a few images, the writer thread behind it by
+a bounded queue. One thread asks the models. What was answered before is not asked again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 from pipeline.decoding import DecoderPool
 from pipeline.errors import ImageRejectedError
 from pipeline.infer.engines import Engines
-from pipeline.infer.lane import Lane
 from pipeline.infer.questions import Asked, ask
 from pipeline.infer.stages import GROUP, OpenStage, batched, missing
 from pipeline.infer.writer import FindingWriter
@@ -34,9 +31,6 @@ from pipeline.store.codecs import Rejection
 CHUNK_IMAGES: Final = 16
 CHUNK_PIXELS: Final = 48_000_000
 """Images held decoded at a time; large ones fill the budget sooner (48 MP are 144 MB)."""
-
-_BESIDE: Final = (StageName.READ,)
-"""Stages asked in a thread of their own: another library, on which nothing else waits."""
 
 OnImage = Callable[[int], None]
 
@@ -62,16 +56,11 @@ class InferReport:
 
     Attributes:
         stages: Per stage, what it did.
-        failures: Image digest → why it has no complete findings, for this run only: the failure of
-            the first stage that failed, in the order of the stages.
-        load_seconds: Wall time of loading models.
-        busy_seconds: Wall time in which a model was asked something.
+        failures: Image digest → why it has no complete findings, for this run only.
     """
 
     stages: dict[StageName, StageReport]
     failures: dict[str, Failure] = field(default_factory=dict)
-    load_seconds: float = 0.0
-    busy_seconds: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +71,6 @@ class _Work:
     pixels: RgbImage
     todo: tuple[StageName, ...]
     regions: tuple[Region, ...] | None = None
-    failures: dict[StageName, Failure] = field(default_factory=dict)
 
 
 def infer(
@@ -91,14 +79,12 @@ def infer(
     engines: Engines,
     decoder: DecoderPool,
     on_image: OnImage,
-    needed: Collection[StageName] = (),
 ) -> InferReport:
     """Ask every stage about every image it has not answered for, and store the answers.
 
     Args:
         images: One file per distinct image.
         on_image: Called with a number of images each time that many are done.
-        needed: Stages whose models are loaded whatever the images turn out to be.
 
     Raises:
         StoreError: Findings could not be stored; what was stored before stays.
@@ -106,7 +92,7 @@ def infer(
     """
     loop = _Loop(images, stages, engines, decoder)
     done = 0
-    for n in loop.run(needed):
+    for n in loop.run():
         done += n
         on_image(n)
     on_image(len(images) - done)
@@ -130,49 +116,17 @@ class _Loop:
         self._decoder = decoder
         self._todo: dict[str, tuple[StageName, ...]] = {}
 
-    def run(self, needed: Collection[StageName]) -> Iterator[int]:
+    def run(self) -> Iterator[int]:
         """Work through the images.
 
         Yields:
             Numbers of images that are done since the last one.
         """
-        with FindingWriter(self._stages) as writer, Lane("text-reader") as lane:
-            ready = lane.submit(partial(self._load, [s for s in _BESIDE if s in needed]))
-            for number, chunk in enumerate(self._chunks(self._decoded(writer))):
-                reading = lane.submit(partial(self._ask_all, _BESIDE, chunk, writer, lane))
-                here = [stage for stage in self._stages if stage not in _BESIDE]
-                if number == 0:
-                    self.report.load_seconds = self._load([s for s in here if s in needed])
-                start = time.perf_counter()
-                self._ask_all(here, chunk, writer, lane)
-                ready.result()
-                reading.result()
-                self.report.busy_seconds += time.perf_counter() - start
-                self._note_failures(chunk)
+        with FindingWriter(self._stages) as writer:
+            for chunk in self._chunks(self._decoded(writer)):
+                for stage in self._stages:
+                    self._ask(stage, chunk, writer)
                 yield len(chunk)
-
-    def _load(self, stages: Collection[StageName]) -> float:
-        start = time.perf_counter()
-        for stage in stages:
-            self._engines.load(stage)
-        return time.perf_counter() - start
-
-    def _ask_all(
-        self,
-        stages: Iterable[StageName],
-        chunk: Sequence[_Work],
-        writer: FindingWriter,
-        lane: Lane,
-    ) -> None:
-        for stage in stages:
-            if stage in self._stages:
-                self._ask(stage, chunk, writer, lane)
-
-    def _note_failures(self, chunk: Sequence[_Work]) -> None:
-        for work in chunk:
-            for stage in self._stages:
-                if stage in work.failures:
-                    self.report.failures.setdefault(work.source.digest, work.failures[stage])
 
     def _unanswered(self) -> Iterator[tuple[SourceFile, tuple[StageName, ...]]]:
         for group in batched(self._images, GROUP):
@@ -228,9 +182,7 @@ class _Loop:
         if chunk:
             yield chunk
 
-    def _ask(
-        self, stage: StageName, chunk: Sequence[_Work], writer: FindingWriter, lane: Lane
-    ) -> None:
+    def _ask(self, stage: StageName, chunk: Sequence[_Work], writer: FindingWriter) -> None:
         if stage is StageName.DECODE:
             return
         asked = [work for work in chunk if stage in work.todo]
@@ -239,8 +191,6 @@ class _Loop:
         # Only embedding gains from a batch; the others answer image by image, and are stored so.
         size = CHUNK_IMAGES if stage is StageName.EMBED else 1
         for batch in batched(asked, size):
-            if lane.stopping:
-                return
             self._ask_batch(stage, batch, writer)
 
     def _ask_batch(self, stage: StageName, batch: Sequence[_Work], writer: FindingWriter) -> None:
@@ -251,7 +201,7 @@ class _Loop:
         for work, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Failure):
                 report.failed += 1
-                work.failures[stage] = answer
+                self.report.failures.setdefault(work.source.digest, answer)
                 continue
             report.ran += 1
             writer.put(stage, work.source.digest, answer)

@@ -33,10 +33,14 @@ from pipeline.engines.fast_sam.candidates import (
 from pipeline.engines.fast_sam.decoder import ImageSide, PromptDecoder
 from pipeline.engines.fast_sam.encoder import ImageEncoder
 from pipeline.engines.fast_sam.interpolation import Frame, Interpolator
+from pipeline.engines.fast_sam.products import one_thread
 from pipeline.errors import ImageRejectedError
 from pipeline.records import Reason, RgbImage
 
 _PROMPTS_ON_CPU: Final = 32
+
+_SMALL_FRAME: Final = 256
+"""Side in pixels up to which a model's products are too small for more than one core."""
 
 
 class MaskGenerator:
@@ -60,6 +64,7 @@ class MaskGenerator:
         self._levels = float(model.mask_threshold), settings.stability_score_offset
         self._frame = int(model.image_encoder.img_size)
         self._device = model.device
+        self._small = self._frame <= _SMALL_FRAME and self._device.type == "cpu"
         self._resize = ResizeLongestSide(self._frame)
         self._decoder = decoder or PromptDecoder(model, dtype)
         self._encoder = ImageEncoder(model, dtype)
@@ -88,10 +93,11 @@ class MaskGenerator:
         boxes, layers = generate_crop_boxes(
             size, self._settings.crop_n_layers, self._settings.crop_overlap_ratio
         )
-        crops = [
-            self._search(image, tuple(box), self._grids[layer], points_per_batch)
-            for box, layer in zip(boxes, layers, strict=True)
-        ]
+        with one_thread(when=self._small):
+            crops = [
+                self._search(image, tuple(box), self._grids[layer], points_per_batch)
+                for box, layer in zip(boxes, layers, strict=True)
+            ]
         found = [mask for crop in self._without_duplicates(crops) for mask in crop.masks(size)]
         least = self._settings.min_mask_region_area
         return self._cleaned(found, least) if least else found
