@@ -4,6 +4,9 @@ overhead  share of a labelling run's wall time that is not model compute, on dat
 memory    peak memory of a run over 5,000 small images against 500
 rerun     seconds of a run after a change of policy, against the first run's model seconds
 flows     seconds that a flow run takes longer than a plain run, per shard task
+segment   Segment Anything on a random vit_b: stock, exact, fast; equality, floor, peak memory
+post      what comes behind its decoder, alone
+equality  masks of exact and fast against stock on 200 scenes, trained tiny model
 publish   seconds to publish for review against add_sample per image, and its peak memory
 """
 
@@ -21,11 +24,16 @@ from benchmarks.memory import measure_memory
 from benchmarks.overhead import measure_overhead
 from benchmarks.publish import measure_publish
 from benchmarks.rerun import measure_rerun
+from benchmarks.sam.equality import measure_equality
+from benchmarks.sam.measure import measure_postprocessing, measure_segment
 
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "overhead": measure_overhead,
     "memory": measure_memory,
     "rerun": measure_rerun,
+    "segment": measure_segment,
+    "post": measure_postprocessing,
+    "equality": measure_equality,
     "publish": measure_publish,
     "flows": measure_flows,
 }

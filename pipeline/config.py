@@ -124,6 +124,11 @@ class SegmentAnythingConfig(Section):
 
     engine: Literal["segment_anything"]
     model: Name = Field(description="Name in models.lock, or a checkpoint directory (`./dir`).")
+    mode: Literal["exact", "fast", "stock"] = Field(
+        default="exact",
+        description="`exact`: the library's masks for less work, fp32. `fast`: the same in bf16, "
+        "which moves edges a little. `stock`: the library's own generator, the reference.",
+    )
     points_per_side: int = Field(default=32, ge=1, le=256, description="Prompt grid per side.")
     points_per_batch: int = Field(default=64, ge=1, description="Prompts decoded at once.")
     pred_iou_thresh: Unit = Field(default=0.8, description="Floor on the predicted IoU.")

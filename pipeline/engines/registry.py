@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, assert_never
 
@@ -94,7 +94,8 @@ def identify(config: EngineConfig, run: RunConfig, base: Path) -> EngineIdentity
             return _identity(config, files, _placed(run)[1])
         case SegmentAnythingConfig():
             files = _files(config.model, "segment_anything", run.models, base)
-            return _identity(_suited(config, files), files, _placed(run, mps=False)[1])
+            suited = _suited(config, files)
+            return _sam_identity(suited, files, _sam_placed(suited, run)[1])
         case EasyOcrConfig():
             return _identity(config, _files(config.model, "easyocr", run.models, base), "fp32")
         case RapidOcrConfig():
@@ -158,10 +159,11 @@ def load_segmenter(config: SegmentConfig, run: RunConfig, base: Path) -> Segment
             return FakeSegmenter()
         case SegmentAnythingConfig():
             files = _files(config.model, "segment_anything", run.models, base)
-            device, precision = _placed(run, mps=False)
+            suited = _suited(config, files)
+            device, precision = _sam_placed(suited, run)
             from pipeline.engines.segment_anything import SamSegmenter
 
-            return SamSegmenter(files, _suited(config, files), device, precision)
+            return SamSegmenter(files, suited, device, precision)
         case _:
             assert_never(config)
 
@@ -219,6 +221,17 @@ def _identity(config: EngineConfig, files: ModelFiles, precision: Precision) -> 
     return EngineIdentity(config.engine, files.name, files.digest, settings, version, precision)
 
 
+def _sam_identity(
+    config: SegmentAnythingConfig, files: ModelFiles, precision: Precision
+) -> EngineIdentity:
+    # Exact and stock masks are the same: the mode is no setting of theirs. Fast ones are not.
+    identity = _identity(config, files, precision)
+    settings = {key: value for key, value in identity.settings.items() if key != "mode"}
+    if config.mode == "fast":
+        settings["mode"] = "fast"
+    return replace(identity, settings=settings)
+
+
 def _fake_identity(
     config: FakeEmbedConfig | FakeSegmentConfig | FakeReadConfig,
 ) -> EngineIdentity:
@@ -252,9 +265,20 @@ def _suited(config: SectionT, files: ModelFiles) -> SectionT:
         raise WeightsError(f"models.lock: defaults of {files.name} are wrong: {error}") from error
 
 
-def _placed(run: RunConfig, *, mps: bool = True) -> tuple[Device, Precision]:
-    device = pick_device(run.device, mps=mps)
+def _placed(run: RunConfig) -> tuple[Device, Precision]:
+    device = pick_device(run.device)
     return device, pick_precision(run.precision, device)
+
+
+def _sam_placed(config: SegmentAnythingConfig, run: RunConfig) -> tuple[Device, Precision]:
+    device = pick_device(run.device, mps=False)
+    match config.mode:
+        case "exact":
+            return device, "fp32"
+        case "fast":
+            return device, "bf16"
+        case "stock":
+            return device, pick_precision(run.precision, device)
 
 
 def _stay_offline(models: ModelsConfig) -> None:

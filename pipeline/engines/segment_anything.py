@@ -1,4 +1,4 @@
-"""Class-less masks of everything in an image, through Segment Anything's own mask generator."""
+"""Class-less masks of everything in an image: Segment Anything, by its own generator or by ours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch  # noqa: TID253
@@ -19,6 +19,7 @@ from pipeline.engines.base import EngineInfo
 from pipeline.engines.batching import shrinking
 from pipeline.engines.checkpoints import fill, load_state
 from pipeline.engines.devices import Device, Precision, autocast, free_memory
+from pipeline.engines.fast_sam import FoundMask, MaskGenerator
 from pipeline.engines.quiet import quiet
 from pipeline.engines.tiny import build_tiny_sam
 from pipeline.errors import ImageRejectedError, WeightsError
@@ -37,6 +38,16 @@ _BYTES_PER_PROMPT_AND_PIXEL: Final = 3 * 4
 """Three masks per prompt, fp32."""
 
 
+class Generator(Protocol):
+    """Finds everything in an image."""
+
+    def generate(self, image: RgbImage, points_per_batch: int) -> list[FoundMask]:
+        """Find masks, decoding so many prompts at once."""
+
+    def batch_for(self, image: RgbImage, wanted: int) -> int:
+        """Say how many prompts at once fit into memory, from the image's size alone."""
+
+
 class SamSegmenter:
     """A Segment Anything model and the one mask generator that is kept for it.
 
@@ -48,7 +59,8 @@ class SamSegmenter:
             ``sam_config.json`` and safetensors.
         config: Settings of the mask generator.
         device: Where the model lives.
-        precision: bf16 is for the image encoder; masks are decoded in fp32.
+        precision: fp32 for ``mode: exact``, bf16 for ``fast``. In ``stock`` bf16 is for the image
+            encoder; masks are decoded in fp32.
 
     Raises:
         WeightsError: The files are no Segment Anything model.
@@ -61,12 +73,7 @@ class SamSegmenter:
         self._points_per_batch = config.points_per_batch
         self._device = device
         model = _load(files).to(device).eval()
-        _encode_in(model, device, precision)
-        settings = config.model_dump(exclude={"engine", "model"})
-        self._generator = SamAutomaticMaskGenerator(
-            model, **settings, output_mode="uncompressed_rle"
-        )
-        _watch_for_nan(self._generator)
+        self._generator = _generator(model, config, device, precision)
 
     def segment(self, images: Sequence[RgbImage]) -> list[tuple[Region, ...]]:
         """Find regions; per image best predicted IoU first, none of them empty.
@@ -78,22 +85,67 @@ class SamSegmenter:
         return [self._regions(image) for image in images]
 
     def _regions(self, image: RgbImage) -> tuple[Region, ...]:
-        # From the image's size alone, so that an image's answer never depends on another's.
-        fits = _LOGIT_BYTES // (_BYTES_PER_PROMPT_AND_PIXEL * image.shape[0] * image.shape[1])
-        size = max(1, min(self._points_per_batch, fits))
-        records, used = shrinking(
+        size = self._generator.batch_for(image, self._points_per_batch)
+        found, used = shrinking(
             size, partial(self._generate, image), partial(free_memory, self._device)
         )
         if used < size:
             self._points_per_batch = used
-        found = [region for region in map(_region, records) if region is not None]
-        return tuple(sorted(found, key=_best_first))
+        regions = [region for region in map(_region, found) if region is not None]
+        return tuple(sorted(regions, key=_best_first))
 
-    def _generate(self, image: RgbImage, points_per_batch: int) -> list[dict[str, Any]]:
-        self._generator.points_per_batch = points_per_batch
+    def _generate(self, image: RgbImage, points_per_batch: int) -> list[FoundMask]:
         with torch.inference_mode(), quiet():
-            records: list[dict[str, Any]] = self._generator.generate(image)
-        return records
+            return self._generator.generate(image, points_per_batch)
+
+
+class StockGenerator:
+    """The library's own mask generator: slow, and what all else is measured against.
+
+    Args:
+        model: A ``segment_anything.modeling.Sam`` on its device.
+        settings: Those of ``SamAutomaticMaskGenerator``.
+    """
+
+    def __init__(self, model: Any, settings: SegmentAnythingConfig) -> None:  # noqa: ANN401
+        own = settings.model_dump(exclude={"engine", "model", "mode"})
+        self.library = SamAutomaticMaskGenerator(model, **own, output_mode="uncompressed_rle")
+        _watch_for_nan(self.library)
+
+    def batch_for(self, image: RgbImage, wanted: int) -> int:
+        """Say how many prompts at once fit into memory."""
+        # From the image's size alone, so that an image's answer never depends on another's.
+        fits = _LOGIT_BYTES // (_BYTES_PER_PROMPT_AND_PIXEL * image.shape[0] * image.shape[1])
+        return max(1, min(wanted, int(fits)))
+
+    def generate(self, image: RgbImage, points_per_batch: int) -> list[FoundMask]:
+        """Find masks, decoding so many prompts at once.
+
+        Raises:
+            ImageRejectedError: The model answered with NaN.
+        """
+        self.library.points_per_batch = points_per_batch
+        return [_found(record) for record in self.library.generate(image)]
+
+
+def _generator(
+    model: Any,  # noqa: ANN401  the package is untyped
+    config: SegmentAnythingConfig,
+    device: Device,
+    precision: Precision,
+) -> Generator:
+    if config.mode == "stock":
+        _encode_in(model, device, precision)
+        return StockGenerator(model, config)
+    return MaskGenerator(model, config, torch.bfloat16 if precision == "bf16" else torch.float32)
+
+
+def _found(record: dict[str, Any]) -> FoundMask:
+    runs, (point,) = record["segmentation"], record["point_coords"]
+    height, width = runs["size"]
+    mask = rle.from_uncompressed(height, width, runs["counts"])
+    x, y = map(float, point)
+    return FoundMask(mask, record["predicted_iou"], record["stability_score"], (x, y))
 
 
 def _best_first(region: Region) -> tuple[float, float, float, float, str]:
@@ -101,17 +153,13 @@ def _best_first(region: Region) -> tuple[float, float, float, float, str]:
     return -region.predicted_iou, -region.stability, point.y, point.x, region.mask.counts
 
 
-def _region(record: dict[str, Any]) -> Region | None:
-    runs = record["segmentation"]
-    height, width = runs["size"]
-    mask = rle.from_uncompressed(height, width, runs["counts"])
-    box = rle.tight_box(mask)
+def _region(found: FoundMask) -> Region | None:
+    box = rle.tight_box(found.mask)
     if box is None:
         return None
-    iou, stability = np.clip([record["predicted_iou"], record["stability_score"]], 0.0, 1.0)
-    x, y = record["point_coords"][0]
-    area = rle.area(mask)
-    return Region(mask, box, area, float(iou), float(stability), Point(float(x), float(y)))
+    iou, stability = np.clip([found.predicted_iou, found.stability], 0.0, 1.0)
+    area = rle.area(found.mask)
+    return Region(found.mask, box, area, float(iou), float(stability), Point(*found.point))
 
 
 def _load(files: ModelFiles) -> Any:  # noqa: ANN401  the package is untyped

@@ -93,7 +93,7 @@ def test_fakes_differ_from_one_another(config: Any) -> None:
 def test_settings_that_change_answers_change_the_identity(models: Path) -> None:
     plain = _identify(_sam())
     assert _identify(_sam(pred_iou_thresh=0.7)) != plain
-    assert _identify(_sam(), precision="bf16") != plain
+    assert _identify(_sam(mode="stock"), precision="bf16") != plain
     assert _identify(_sam(points_per_side=7)) == plain
 
 
@@ -183,3 +183,10 @@ def test_no_heavy_library_is_imported_to_identify_or_for_fakes() -> None:
     root = Path(__file__).parents[3]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_mode_counts_as_far_as_its_masks_differ(models: Path) -> None:
+    exact, stock, fast = (_identify(_sam(mode=mode)) for mode in ("exact", "stock", "fast"))
+    assert exact == stock == _identify(_sam(mode="exact"), precision="bf16")
+    rough = _identify(_sam(mode="stock"), precision="bf16")
+    assert len({repr(identity) for identity in (exact, fast, rough)}) == 3

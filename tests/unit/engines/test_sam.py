@@ -80,8 +80,8 @@ def image() -> RgbImage:
 def test_masks_are_those_of_the_library(build: Any, tmp_path: Path, image: RgbImage) -> None:
     from segment_anything import SamAutomaticMaskGenerator
 
-    engine = build()
-    plain = SamAutomaticMaskGenerator(engine._generator.predictor.model, **EVERYTHING)
+    engine = build(mode="stock")
+    plain = SamAutomaticMaskGenerator(engine._generator.library.predictor.model, **EVERYTHING)
     expected = {
         (rle.encode(np.asfortranarray(r["segmentation"])), r["predicted_iou"])
         for r in plain.generate(image)
@@ -106,8 +106,12 @@ def test_every_setting_reaches_the_generator(build: Any) -> None:
         "points_per_batch": 18,
         "points_per_side": 6,
     }
-    assert settings.keys() == SegmentAnythingConfig.model_fields.keys() - {"engine", "model"}
-    generator = build(**settings)._generator
+    assert settings.keys() == SegmentAnythingConfig.model_fields.keys() - {
+        "engine",
+        "model",
+        "mode",
+    }
+    generator = build(mode="stock", **settings)._generator.library
     assert [len(grid) for grid in generator.point_grids] == [36, 9]
     shown = {key: getattr(generator, key) for key in settings if key not in _GRIDS}
     assert shown == {key: value for key, value in settings.items() if key not in _GRIDS}
@@ -149,7 +153,7 @@ def test_equal_scores_have_one_order(build: Any, image: RgbImage) -> None:
 
 
 def test_empty_masks_are_dropped() -> None:
-    from pipeline.engines.segment_anything import _region
+    from pipeline.engines.segment_anything import _found, _region
 
     record = {
         "segmentation": {"size": [4, 5], "counts": [20]},
@@ -157,9 +161,9 @@ def test_empty_masks_are_dropped() -> None:
         "stability_score": 0.9,
         "point_coords": [[1.0, 2.0]],
     }
-    assert _region(record) is None
+    assert _region(_found(record)) is None
     record["segmentation"] = {"size": [4, 5], "counts": [19, 1]}
-    region = _region(record)
+    region = _region(_found(record))
     assert region is not None
     assert (region.area, region.box.x, region.box.y) == (1, 4, 3)
 
@@ -167,7 +171,7 @@ def test_empty_masks_are_dropped() -> None:
 def test_large_images_are_decoded_few_prompts_at_a_time(
     build: Any, image: RgbImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = build(points_per_batch=64)
+    engine = build(mode="stock", points_per_batch=64)
     used: list[int] = []
 
     def generate(_image: RgbImage, points_per_batch: int) -> list[Any]:
@@ -203,7 +207,10 @@ def test_prompts_that_do_not_fit_are_halved_from_then_on(
 
 
 def test_bf16_encodes_roughly_and_decodes_exactly(build: Any, image: RgbImage) -> None:
-    exact, rough = build().segment([image])[0], build(precision="bf16").segment([image])[0]
+    exact, rough = (
+        build(mode="stock", precision=precision).segment([image])[0]
+        for precision in ("fp32", "bf16")
+    )
     assert rough
     assert exact != rough
     assert rough[0].predicted_iou == pytest.approx(exact[0].predicted_iou, abs=0.05)

@@ -1,0 +1,1 @@
+"""Benchmarks of Segment Anything: the library's generator against ours, on the same weights."""

@@ -1,0 +1,70 @@
+"""Matrix products by the fastest way that a device has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch  # noqa: TID253
+from torch import Tensor  # noqa: TID253
+from torch.nn import functional  # noqa: TID253
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Compute ``x @ weight.T + bias``.
+
+    On a CPU through oneDNN: torch sends fp32 products to MKL, which runs at half the speed on AMD
+    processors (89 against 185 GFLOP/s per core, measured) and at the same speed on Intel's.
+
+    Args:
+        x: (..., K).
+        weight: (N, K).
+        bias: (N,).
+    """
+    if x.device.type == "cpu" and _has_onednn() and x.numel() and weight.numel():
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001  no public name
+            x, weight, bias, "none", [], ""
+        )
+        return product
+    return functional.linear(x, weight, bias)
+
+
+def batched(x: Tensor, weight: Tensor) -> Tensor:
+    """Compute ``x[i] @ weight[i].T`` for every i.
+
+    Args:
+        x: (B, M, K).
+        weight: (B, N, K), or (1, N, K) for all.
+
+    Returns:
+        (B, M, N).
+    """
+    if len(x) == 1:
+        return linear(x[0], weight[0])[None]
+    return torch.matmul(x, weight.transpose(-1, -2))
+
+
+@contextmanager
+def one_thread(*, when: bool) -> Iterator[None]:
+    """Have torch compute in this thread alone.
+
+    Small products end before a second core has begun; on a busy machine each of them would wait
+    for a thread that does not run (4 times slower, measured).
+
+    Yields:
+        Nothing.
+    """
+    before = torch.get_num_threads()
+    if when:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if when:
+            torch.set_num_threads(before)
+
+
+@cache
+def _has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -1,0 +1,138 @@
+"""Our mask generator against the library's: same weights, same settings, same masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import rle
+from pipeline.config import ModelsConfig, SegmentAnythingConfig
+from pipeline.records import RgbImage
+from pipeline.synthetic import make_scene
+from pipeline.weights import locate
+
+pytestmark = pytest.mark.models
+
+TINY = "tiny-synthetic-sam"
+
+
+@pytest.fixture(scope="session")
+def segment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Segment an image with the trained tiny model."""
+    from pipeline.engines.segment_anything import SamSegmenter
+
+    files = locate(TINY, ModelsConfig(), tmp_path_factory.mktemp("base"))
+
+    def ask(image: RgbImage, mode: Any, **options: Any) -> Any:
+        config = SegmentAnythingConfig(
+            engine="segment_anything", model=TINY, mode=mode, **{**files.defaults, **options}
+        )
+        return SamSegmenter(files, config, "cpu", "bf16" if mode == "fast" else "fp32").segment(
+            [image]
+        )[0]
+
+    return ask
+
+
+@pytest.mark.parametrize("seed", [5101, 5102, 5109])
+def test_exact_masks_are_those_of_the_library(segment: Any, seed: int) -> None:
+    image = make_scene(seed).image
+    exact, stock = segment(image, "exact"), segment(image, "stock")
+    assert exact
+    assert _masks(exact) == _masks(stock)
+    assert _scores(exact) == pytest.approx(_scores(stock), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"crop_n_layers": 1, "points_per_side": 8, "crop_n_points_downscale_factor": 2},
+        {"min_mask_region_area": 0, "box_nms_thresh": 0.9},
+        {"min_mask_region_area": 400, "pred_iou_thresh": 0.2},
+        {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "points_per_side": 6},
+        {"pred_iou_thresh": 0.99},
+    ],
+    ids="-".join,
+)
+def test_every_filter_is_that_of_the_library(segment: Any, options: dict[str, Any]) -> None:
+    scene = make_scene(5104).image[:200]
+    exact, stock = (segment(scene, mode, **options) for mode in ("exact", "stock"))
+    assert _masks(exact) == _masks(stock)
+
+
+def test_batches_of_prompts_change_nothing_but_rounding(segment: Any) -> None:
+    image = make_scene(5105).image
+    many, few = segment(image, "exact"), segment(image, "exact", points_per_batch=5)
+    assert _masks(many) == _masks(few)
+
+
+def test_an_answer_does_not_depend_on_the_images_before_it(segment: Any) -> None:
+    image = make_scene(5106).image
+    assert segment(image, "exact") == segment(image, "exact")
+
+
+def test_bf16_finds_nearly_the_same(segment: Any) -> None:
+    image = make_scene(5101).image
+    fast, exact = segment(image, "fast"), segment(image, "exact")
+    assert len(fast) == pytest.approx(len(exact), abs=1)
+    ious = rle.iou_matrix([region.mask for region in (*exact, *fast)])
+    assert ious[: len(exact), len(exact) :].max(1).mean() > 0.95
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    side=st.sampled_from([4, 16, 33]),
+    model=st.sampled_from([16, 64, 100]),
+    height=st.integers(1, 130),
+    width=st.integers(1, 130),
+    seed=st.integers(0, 10_000),
+)
+def test_scaling_has_the_bits_of_torch(
+    side: int, model: int, height: int, width: int, seed: int
+) -> None:
+    import torch
+    from segment_anything.utils.amg import batched_mask_to_box, calculate_stability_score
+
+    from pipeline.engines.fast_sam.interpolation import Frame, Interpolator
+
+    scale = model / max(height, width)
+    inside = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+    logits = _blobs(seed, side)
+    grown = _scaled(torch.from_numpy(logits), model, inside, (height, width))
+    interpolator = Interpolator(Frame(model, inside, (height, width)), side, 0.0, 1.0)
+    measures = interpolator.measure(logits)
+    expected = calculate_stability_score(grown, 0.0, 1.0).numpy()
+    np.testing.assert_array_equal(measures.stability, expected)
+    np.testing.assert_array_equal(measures.boxes, batched_mask_to_box(grown > 0).numpy())
+    for mask, pixels in zip(logits, grown > 0, strict=True):
+        np.testing.assert_array_equal(interpolator.draw(mask), pixels.numpy())
+
+
+def _blobs(seed: int, side: int) -> Any:
+    """Masks of all kinds: noise, smooth ones, one without a pixel, one of nothing else."""
+    random = np.random.default_rng(seed)
+    noise = random.normal(-1, 3, (3, side, side))
+    ramp = np.add.outer(np.arange(side), np.arange(side)) - random.uniform(0, 2 * side)
+    flat = np.stack([np.full((side, side), -9.0), np.full((side, side), 9.0)])
+    return np.concatenate([noise, ramp[None], flat]).astype(np.float32)
+
+
+def _scaled(logits: Any, model: int, inside: tuple[int, int], size: tuple[int, int]) -> Any:
+    from torch.nn.functional import interpolate
+
+    framed = interpolate(logits[:, None], (model, model), mode="bilinear", align_corners=False)
+    framed = framed[..., : inside[0], : inside[1]]
+    return interpolate(framed, size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _masks(regions: Any) -> list[tuple[str, float, float]]:
+    return sorted((r.mask.counts, r.point.x, r.point.y) for r in regions)
+
+
+def _scores(regions: Any) -> list[float]:
+    return sorted(r.predicted_iou for r in regions) + sorted(r.stability for r in regions)
