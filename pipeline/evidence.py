@@ -22,7 +22,6 @@ from pipeline.records import (
     ImageInfo,
     ImageLabels,
     ImageRecord,
-    JsonObject,
     PromptVectors,
     SourceFile,
     StageName,
@@ -57,8 +56,7 @@ class Evidence:
 
     def __init__(self, run: FinishedRun) -> None:
         self.policy: Final = PolicyConfig.model_validate_json(json.dumps(run.config["policy"]))
-        self._root = run.folder.parents[1] / "store"
-        self._store = FindingStore(str(self._root))
+        self._store = FindingStore(run.store_url)
         self._stages = {
             StageName(row["stage"]): self._stage(StageName(row["stage"]), row["fingerprint"])
             for row in run.provenance.values()
@@ -102,13 +100,12 @@ class Evidence:
         )
 
     def _stage(self, name: StageName, fingerprint: str) -> StageStore[Any] | None:
-        description = _read(self._root / name.value / fingerprint / "stage.json")
+        description = self._store.description(name, fingerprint)
         return None if description is None else self._store.stage(name, description)
 
     def _prompts(self, run: FinishedRun) -> PromptVectors | None:
         rows = [row for row in run.provenance.values() if row["stage"] == StageName.EMBED.value]
-        folder = self._root / StageName.EMBED.value
-        description = rows and _read(folder / rows[0]["fingerprint"] / "stage.json")
+        description = rows and self._store.description(StageName.EMBED, rows[0]["fingerprint"])
         if not description:
             return None
         asked = {key: value for key, value in description.items() if key != "pixels"}
@@ -136,11 +133,3 @@ def source_of(image: RunImage, roots: Sequence[Path]) -> SourceFile | None:
             below = path.relative_to(root).as_posix()
             return SourceFile(place, below, image.sha256, image.n_bytes)
     return None
-
-
-def _read(path: Path) -> JsonObject | None:
-    try:
-        value: JsonObject = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value

@@ -216,7 +216,7 @@ def _step(
     terms = trainee.losses(np.random.default_rng([run.seed, step]), step / run.steps)
     loss = torch.stack(list(terms.values())).sum()
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(trainee.model.parameters(), trainee.recipe.clip)
     optimizer.step()
     return {name: term.item() for name, term in terms.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from torchvision.ops import nms  # type: ignore[import-untyped]
+from torchvision.ops import nms
 
 from data.train_tiny.runs import write_json
 from data.train_tiny.sam_eval import MATCH, MIN_AREA, automatic, iou, score_automatic

@@ -207,7 +207,7 @@ class _Export:
 
     def _groups(self, examples: list[Example], pictures: Pictures) -> list[list[str]]:
         keys = [example.sha256 for example in examples]
-        vectors = image_vectors(self._current.run, self._run.config.workspace, keys)
+        vectors = image_vectors(self._current.run, keys)
         looked_at = set(keys)
         if vectors is not None:
             looked_at = close_vectors(keys, np.stack([vectors[key] for key in keys]))

@@ -132,6 +132,11 @@ class FinishedRun:
         return [name for name in self._categories.values() if name != TEXT]
 
     @property
+    def store_url(self) -> str:
+        """Where the findings are that its labels were made of."""
+        return str(self.config.get("store") or self.folder.parents[1] / "store")
+
+    @property
     def toy_models(self) -> bool:
         """Whether any label was made with the embedded toy models."""
         return any(model.startswith(_TOY) for model in self._models.values())

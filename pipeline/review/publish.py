@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bson.binary import Binary
@@ -135,7 +133,7 @@ def publish(run: RunFile, listener: Listener | None = None) -> PublishReport:
             puller = Puller(dataset, log, workspace)
             # FiftyOne's modules stay; without them in view the collector takes a sixth less of all.
             gc.freeze()
-            report = _Publisher(finished, log, dataset, puller, workspace).run(listener)
+            report = _Publisher(finished, log, dataset, puller).run(listener)
             dress(dataset.dataset, _classes(run, finished, log))
             return report
 
@@ -149,13 +147,12 @@ class _Publisher:
         log: ReviewLog,
         dataset: ReviewDataset,
         puller: Puller,
-        workspace: Path,
     ) -> None:
         self._run = run
         self._log = log
         self._dataset = dataset
         self._puller = puller
-        self._vectors = _vectors(run, workspace)
+        self._vectors = _vectors(run)
         self._report = PublishReport(dataset.dataset.name, run.run_id, puller.report)
         stages, classes = run.config["stages"], run.config["policy"]["classes"]
         self._owners = bool(stages.get("segment"))
@@ -359,17 +356,14 @@ def _classes(run: RunFile, finished: FinishedRun, log: ReviewLog) -> list[ClassC
     return list(known.values())
 
 
-def _vectors(run: FinishedRun, workspace: Path) -> StageStore[Any] | None:
+def _vectors(run: FinishedRun) -> StageStore[Any] | None:
     """Open the image vectors of the run, if it made any."""
     stages = [row for row in run.provenance.values() if row["stage"] == StageName.EMBED.value]
     if not stages:
         return None
-    folder = workspace / "store" / StageName.EMBED.value / stages[0]["fingerprint"]
-    try:
-        description: JsonObject = json.loads((folder / "stage.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return FindingStore(str(workspace / "store")).stage(StageName.EMBED, description)
+    store = FindingStore(run.store_url)
+    description = store.description(StageName.EMBED, stages[0]["fingerprint"])
+    return None if description is None else store.stage(StageName.EMBED, description)
 
 
 def _content_of(sample: StoredSample | None) -> object:

@@ -43,6 +43,15 @@ class FindingStore:
         """
         return StageStore(self._fs, f"{self._root}/{name.value}", description, CODECS[name])
 
+    def description(self, name: StageName, fingerprint: str) -> JsonObject | None:
+        """Give what a fingerprint of a stage stands for; None if the store has lost it."""
+        try:
+            path = f"{self._root}/{name.value}/{fingerprint}/stage.json"
+            found: JsonObject = json.loads(self._fs.cat_file(path))
+        except (OSError, ValueError):
+            return None
+        return found
+
     def prompts(self, description: JsonObject) -> StageStore[PromptVector]:
         """Open the text vectors of an embedder."""
         return StageStore(self._fs, f"{self._root}/prompts", description, PROMPT_CODEC)

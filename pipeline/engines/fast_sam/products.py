@@ -50,7 +50,7 @@ def one_thread(*, when: bool) -> Iterator[None]:
     """Have torch compute in this thread alone.
 
     Small products end before a second core has begun; on a busy machine each of them would wait
-    for a thread that does not run (4 times slower, measured).
+    for a thread that does not run.
 
     Yields:
         Nothing.
