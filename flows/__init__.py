@@ -31,7 +31,7 @@ HEARTBEAT_SECONDS: Final = 30
 # Prefect reads its settings when it is first imported, so they stand here, above every import of
 # it. Whatever the user has set wins.
 for _name, _value in {
-    "PREFECT_HOME": str(Path.home() / ".autolabel" / "prefect"),
+    "PREFECT_HOME": str(Path.home() / ".autolabel-prefect"),
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),

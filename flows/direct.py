@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from prefect import Flow, tags
 
 from flows.tasks import TAG
 from pipeline.errors import AutolabelError
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+_KINDS: Final[dict[Any, Callable[[str], Any]]] = {"integer": int, "array": _numbers}
+"""JSON schema type → how a word of the shell becomes a value; any other stays text."""
 
 
 def run_directly(flow: Flow[Any, Any], about: str | None) -> None:
@@ -27,7 +36,8 @@ def run_directly(flow: Flow[Any, Any], about: str | None) -> None:
         if field.get("type") == "boolean":
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None)
         else:
-            parser.add_argument(flag, type=int, help=field.get("description"))
+            kind = _KINDS.get(field.get("type"), str)
+            parser.add_argument(flag, type=kind, help=field.get("description"))
     given = {k: v for k, v in vars(parser.parse_args()).items() if v is not None}
     try:
         with tags(TAG):

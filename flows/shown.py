@@ -22,9 +22,12 @@ from prefect.artifacts import (
 )
 
 from flows.tasks import read
+from pipeline.app import SILENT
 from pipeline.contact_sheet import contact_sheet
+from pipeline.errors import AutolabelError
 from pipeline.labels.runs import FinishedRun
 from pipeline.records import Failure, JsonObject, SourceFile
+from pipeline.report import REPORT, write_report
 from pipeline.runfile import RunFile
 from pipeline.write import LABELS, QUARANTINE, SUMMARY
 
@@ -59,6 +62,7 @@ def log_failures(images: Sequence[SourceFile], failures: Mapping[str, Failure]) 
 def show(config: str, folder: str, dataset: str | None) -> None:
     """Put tables, pictures and links of a finished run on the page of the current one."""
     run, path = read(config), Path(folder)
+    _write_report(run, path)
     summary: JsonObject = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
     job = _slug(run.config.name)
     create_table_artifact(_classes(summary), f"{job}-classes", "Labels per class")
@@ -72,6 +76,13 @@ def show(config: str, folder: str, dataset: str | None) -> None:
     create_markdown_artifact(
         _page(run, path, summary, dataset), f"{job}-run", "The run at a glance"
     )
+
+
+def _write_report(run: RunFile, folder: Path) -> None:
+    try:
+        write_report(run.config.workspace, SILENT, folder.name)
+    except AutolabelError as error:  # the labels are there; a page about them can be had later
+        get_run_logger().warning("no report: %s", error)
 
 
 def _classes(summary: JsonObject) -> list[dict[str, object]]:
@@ -113,7 +124,7 @@ def _page(run: RunFile, folder: Path, summary: JsonObject, dataset: str | None) 
 
 def _rows(run: RunFile, folder: Path, dataset: str | None) -> list[str]:
     files = {"labels": folder / LABELS, "quarantine": folder / QUARANTINE, "run folder": folder}
-    if (report := folder / "report" / "index.html").exists():
+    if (report := folder / REPORT).exists():
         files["report"] = report
     # No links: a browser opens no file from a page that came over http.
     rows = [f"| {what} | `{path}` |" for what, path in files.items()]

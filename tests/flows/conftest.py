@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 from served import Server, stop
+
+# Prefect reads its home when it is imported; the one of whoever runs the tests is not ours.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="autolabel-prefect-")
+atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,26 @@ def test_flow_and_command_write_the_same_bytes(
     assert flow.count(b'"image_id"') > N_IMAGES / 2
 
 
+def test_the_report_lies_beside_the_labels(finished: dict[str, Any], project: Path) -> None:
+    page = (project.parent / "ws/runs/latest/report.html").read_text()
+    assert "not_an_image" in page
+
+
+def test_the_export_flow_writes_what_the_command_writes(
+    server: Server, finished: dict[str, Any], project: Path, tmp_path: Path
+) -> None:
+    wanted = ("--format-name", "yolo-segment", "--split", "80,20", "--status", "all")
+    process = server.popen("-m", "flows.export", project, *wanted, stdout=subprocess.DEVNULL)
+    assert process.wait(timeout=120) == 0
+    wanted = ("--format", "yolo-segment", "--split", "80,20", "--status", "all")
+    answer = autolabel("export", project, *wanted, "--out", tmp_path / "out")
+    assert answer.returncode == 0, answer.stderr
+    flow = project.parent / "ws/exports/yolo-segment"
+    files = sorted(path.relative_to(flow) for path in flow.rglob("*") if path.is_file())
+    assert len(files) > N_IMAGES
+    assert all((flow / f).read_bytes() == (tmp_path / "out" / f).read_bytes() for f in files)
+
+
 def test_names_say_what_happened(server: Server, finished: dict[str, Any]) -> None:
     assert finished["name"].startswith("label blocks, ")
     assert "autolabel" in finished["tags"]
