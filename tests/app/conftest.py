@@ -82,8 +82,10 @@ def session(run_file: Path, chromium: str) -> Iterator[Session]:
         process.stdout.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Any]:
+    # Not longer: Playwright leaves a running event loop in this thread, in which others, such as
+    # Prefect, take every call for an asynchronous one.
     sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install it")
     software = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -96,7 +98,7 @@ def browser(chromium: str) -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def reviewer(session: Session, browser: Any) -> Reviewer:
     """Someone with the grid in front of them."""
     person = Reviewer(browser.new_page(viewport={"width": 1400, "height": 850}), session.url)
