@@ -8,6 +8,7 @@ store, never from Ray's checkpoints.
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -115,6 +116,7 @@ def _connect(settings: RayConfig) -> None:
     Raises:
         ConfigError: Ray is not installed, or its cluster cannot be reached.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports home unless told not to
     try:
         import ray
         import ray.data
