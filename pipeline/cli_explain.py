@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.cli_options import AsJson, ConfigPath, Workspace, read_run_file
 from pipeline.console import out, reporter
 
 if TYPE_CHECKING:
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from pipeline.runfile import RunFile
     from pipeline.why import Why
 
-ConfigPath = Annotated[Path, typer.Argument(help="Run file (YAML), see configs/.")]
-Workspace = Annotated[
-    Path | None, typer.Option("--workspace", help="Workspace instead of the run file's.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 
 _ROWS = 40
 
@@ -62,7 +58,7 @@ def explain(
     from pipeline.explain import Question
     from pipeline.explain import explain as explain_run
 
-    run_file = _run_file(config, workspace)
+    run_file = read_run_file(config, workspace)
     asked = Question(tuple(images or ()), tuple(tags or ()), _method(method), limit, truth, fade)
     with reporter() as progress:
         made = explain_run(run_file, asked, progress)
@@ -89,7 +85,7 @@ def why(
     """Say of one label: model, prompts, scores, thresholds, verdict, and what people did."""
     from pipeline.why import why as ask_why
 
-    answer = ask_why(_run_file(config, workspace).config.workspace, label_id)
+    answer = ask_why(read_run_file(config, workspace).config.workspace, label_id)
     if as_json:
         typer.echo(json.dumps(asdict(answer), indent=2, ensure_ascii=False))
     else:
@@ -111,7 +107,7 @@ def report(
     """Write one HTML page that lets a stranger judge the run."""
     from pipeline.report import write_report
 
-    run_file = _run_file(config, workspace)
+    run_file = read_run_file(config, workspace)
     with reporter() as progress:
         path = write_report(run_file.config.workspace, progress, run, against, to)
     out.print(f"[green]written[/] {escape(str(path))}")
@@ -233,12 +229,6 @@ def _print_why(answer: Why) -> None:
     if not answer.history:
         rows.add_row("history", "nobody touched it")
     out.print(rows)
-
-
-def _run_file(config: Path, workspace: Path | None) -> RunFile:
-    from pipeline.runfile import Overrides, load_run_file
-
-    return load_run_file(config, Overrides(workspace=workspace))
 
 
 def register(app: typer.Typer) -> None:

@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from pipeline.cli_options import AsJson, ConfigPath, Workspace, read_run_file
 from pipeline.console import out
 
 if TYPE_CHECKING:
     from pipeline.export import Choice, ExportReport
-    from pipeline.runfile import RunFile
-
-ConfigPath = Annotated[Path, typer.Argument(help="Run file (YAML), see configs/.")]
-Workspace = Annotated[
-    Path | None, typer.Option("--workspace", help="Workspace instead of the run file's.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 
 
 def export(
@@ -63,7 +57,7 @@ def export(
         for name, meaning in FORMATS.items():
             out.print(f"{name:18} {meaning}", markup=False)
         return
-    run_file = _run_file(config, workspace)
+    run_file = read_run_file(config, workspace)
     target = folder or run_file.config.workspace / "exports" / format_name
     request = ExportRequest(
         format_name,
@@ -128,7 +122,7 @@ def evaluate(
     """Measure the labels of the latest run against truth. No model runs."""
     from pipeline.evaluate import evaluate as measure
 
-    done = measure(_run_file(config, workspace), truth)
+    done = measure(read_run_file(config, workspace), truth)
     if as_json:
         typer.echo(json.dumps(done.document, indent=2, ensure_ascii=False))
         return
@@ -156,19 +150,13 @@ def tune(
     from pipeline.evaluate import Goal
     from pipeline.evaluate import tune as propose
 
-    tuned = propose(_run_file(config, workspace), truth, Goal(precision), target)
+    tuned = propose(read_run_file(config, workspace), truth, Goal(precision), target)
     if as_json:
         typer.echo(json.dumps(asdict(tuned), indent=2, default=str, ensure_ascii=False))
         return
     from pipeline.scores import print_tuned
 
     print_tuned(out, tuned)
-
-
-def _run_file(config: Path, workspace: Path | None) -> RunFile:
-    from pipeline.runfile import Overrides, load_run_file
-
-    return load_run_file(config, Overrides(workspace=workspace))
 
 
 def register(app: typer.Typer) -> None:

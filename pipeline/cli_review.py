@@ -13,17 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from pipeline.cli_options import AsJson, ConfigPath, Workspace, read_run_file
 from pipeline.console import out, reporter
 
 if TYPE_CHECKING:
     from pipeline.review.app import Opened
     from pipeline.runfile import RunFile
-
-ConfigPath = Annotated[Path, typer.Argument(help="Run file (YAML), see configs/.")]
-Workspace = Annotated[
-    Path | None, typer.Option("--workspace", help="Workspace instead of the run file's.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 
 
 def publish(config: ConfigPath, workspace: Workspace = None, as_json: AsJson = False) -> None:
@@ -121,9 +116,8 @@ def _print_events(events: dict[str, int]) -> None:
 
 def _run_file(config: Path, workspace: Path | None) -> RunFile:
     from pipeline.review.mongod import check_mongod
-    from pipeline.runfile import Overrides, load_run_file
 
-    run_file = load_run_file(config, Overrides(workspace=workspace))
+    run_file = read_run_file(config, workspace)
     check_mongod()  # before anything heavy is loaded
     return run_file
 
