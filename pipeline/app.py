@@ -198,17 +198,16 @@ class Job:
         self._open.close()
 
     def scan(self) -> Scanned:
-        """Look at the folders, plan, and load the models that are needed.
+        """Look at the folders and plan. Models are loaded when they are first asked.
 
         Raises:
             ConfigError: An image folder is missing.
-            WeightsError: A model that is needed cannot be loaded.
+            WeightsError: Weights are missing or not those that were pinned.
         """
         self._stages = open_stages(self.run, self._store)
         self._manifest = _scan(self.run, self._listener)
         self._planned = _plan(self._manifest, self._stages, self._store)
         self._engines = Engines(self.run)
-        self._load_seconds = _load(self._planned, self._engines, self._listener)
         images = self._manifest.images
         executor = open_executor(self.run, self._stages, self._engines)
         self._ask = self._open.enter_context(executor)
@@ -223,6 +222,7 @@ class Job:
         Raises:
             WorkspaceLostError: This run may write no more.
             StoreError: Findings could not be stored; what was stored before stays.
+            WeightsError: A model that is needed cannot be loaded.
         """
         self._check()
         report = self._ask(self.images(shard), self._listener.advance)
@@ -264,7 +264,6 @@ class Job:
             self._planned,
             self._report,
             prompts,
-            self._load_seconds,
             time.perf_counter() - self._started,
         )
 
@@ -286,17 +285,6 @@ def _plan(
     manifest: Manifest, stages: Mapping[StageName, OpenStage], store: FindingStore
 ) -> list[StagePlan]:
     return plan_stages([image.digest for image in manifest.images], stages, store)
-
-
-def _load(planned: Sequence[StagePlan], engines: Engines, listener: Listener) -> float:
-    start = time.perf_counter()
-    needed = [stage.stage for stage in planned if stage.to_run]
-    if needed:
-        listener.phase("load models", len(needed))
-    for name in needed:
-        engines.load(name)
-        listener.advance(1)
-    return time.perf_counter() - start
 
 
 def _write_labels(run: RunFile, parts: Assembly, folder: RunFolder, listener: Listener) -> Tally:

@@ -71,7 +71,6 @@ class RunFacts:
         found: Files that scan found.
         planned: What the run was going to ask.
         prompts: What the text tower was asked.
-        load_seconds: Wall time until the models were loaded.
         wall_seconds: Wall time of the whole run so far.
     """
 
@@ -82,7 +81,6 @@ class RunFacts:
     planned: Sequence[StagePlan]
     report: InferReport
     prompts: EmbeddedPrompts
-    load_seconds: float
     wall_seconds: float
 
 
@@ -115,8 +113,9 @@ def summarise(facts: RunFacts, tally: Tally) -> JsonObject:
         "classes": {kind: _sorted(counts) for kind, counts in sorted(tally.classes.items())},
         "stages": stages,
         "prompts": prompts,
-        "load_seconds": round(facts.load_seconds, 3),
+        "load_seconds": round(facts.report.load_seconds, 3),
         "model_seconds": round(model + facts.prompts.seconds, 3),
+        "busy_seconds": round(facts.report.busy_seconds + facts.prompts.seconds, 3),
         "wall_seconds": round(facts.wall_seconds, 3),
         "versions": {package: version(package) for package in _PACKAGES},
     }

@@ -16,6 +16,7 @@ from pipeline.engines.base import EngineInfo
 from pipeline.engines.batching import is_out_of_memory, run_in_chunks
 from pipeline.engines.checkpoints import reason_of
 from pipeline.engines.devices import Device, Precision, autocast, free_memory
+from pipeline.engines.lean import complete_open_clip
 from pipeline.engines.quiet import quiet
 from pipeline.errors import OutOfMemoryError, WeightsError
 from pipeline.records import RgbImage, Vectors
@@ -138,6 +139,8 @@ def middle(image: RgbImage) -> RgbImage:
 
 
 def _load(files: ModelFiles, device: Device) -> tuple[Any, Any]:
+    if _has_foreign_tower(files):
+        complete_open_clip()
     # The folder's own name for everything: a tag would let the library look for weights elsewhere.
     try:
         with quiet():
@@ -153,6 +156,12 @@ def _load(files: ModelFiles, device: Device) -> tuple[Any, Any]:
             "writes them"
         ) from error
     return model.eval(), transform
+
+
+def _has_foreign_tower(files: ModelFiles) -> bool:
+    config = files.folder / "open_clip_config.json"
+    said = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
+    return "timm_model_name" in said or "hf_model_name" in said
 
 
 def _tokenizer(files: ModelFiles) -> Any:  # noqa: ANN401  open_clip is untyped

@@ -30,6 +30,7 @@ from pipeline.config import (
 )
 from pipeline.engines.base import Embedder, Explainer, Segmenter, TextReader
 from pipeline.engines.devices import Device, Precision, pick_device, pick_precision
+from pipeline.engines.lean import lean
 from pipeline.errors import EngineError, WeightsError
 from pipeline.weights import Kind, ModelFiles, Progress, entry_named, locate, pull
 
@@ -120,7 +121,8 @@ def load_embedder(config: EmbedConfig, run: RunConfig, base: Path) -> Embedder:
             files = _files(config.model, "open_clip", run.models, base)
             device, precision = _placed(run)
             _stay_offline(run.models)
-            from pipeline.engines.openclip import OpenClipEmbedder
+            with lean():
+                from pipeline.engines.openclip import OpenClipEmbedder
 
             return OpenClipEmbedder(files, config.batch_size, device, precision)
         case _:
@@ -161,7 +163,8 @@ def load_segmenter(config: SegmentConfig, run: RunConfig, base: Path) -> Segment
             files = _files(config.model, "segment_anything", run.models, base)
             suited = _suited(config, files)
             device, precision = _sam_placed(suited, run)
-            from pipeline.engines.segment_anything import SamSegmenter
+            with lean():
+                from pipeline.engines.segment_anything import SamSegmenter
 
             return SamSegmenter(files, suited, device, precision)
         case _:
@@ -183,7 +186,8 @@ def load_reader(config: ReadConfig, run: RunConfig, base: Path) -> TextReader:
         case EasyOcrConfig():
             files = _files(config.model, "easyocr", run.models, base)
             device, _ = _placed(run)
-            from pipeline.engines.easyocr import EasyOcrReader
+            with lean():
+                from pipeline.engines.easyocr import EasyOcrReader
 
             return EasyOcrReader(files, config, device)
         case RapidOcrConfig():

@@ -1,19 +1,25 @@
 """The loop: decode ahead, ask the models, store behind, all at once and in bounded memory.
 
-Decoder processes work ahead of the model thread by a few images, the writer thread behind it by
-a bounded queue. One thread asks the models. What was answered before is not asked again.
+Decoder processes work ahead of the models by a few images, the writer thread behind them by a
+bounded queue. Text is read in a thread of its own, beside the one that asks all other models: the
+two share no engine. What was answered before is not asked again.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipeline.decoding import DecoderPool
 from pipeline.errors import ImageRejectedError
+from pipeline.infer.clock import Clock
 from pipeline.infer.engines import Engines
+from pipeline.infer.lane import Lane
 from pipeline.infer.questions import Asked, ask
 from pipeline.infer.stages import GROUP, OpenStage, batched, missing
 from pipeline.infer.writer import FindingWriter
@@ -31,6 +37,11 @@ from pipeline.store.codecs import Rejection
 CHUNK_IMAGES: Final = 16
 CHUNK_PIXELS: Final = 48_000_000
 """Images held decoded at a time; large ones fill the budget sooner (48 MP are 144 MB)."""
+
+CHUNKS_BEHIND: Final = 1
+"""Chunks that reading may lag behind the other stages; their images stay in memory."""
+
+_ORDER: Final = {stage: number for number, stage in enumerate(StageName)}
 
 OnImage = Callable[[int], None]
 
@@ -56,11 +67,16 @@ class InferReport:
 
     Attributes:
         stages: Per stage, what it did.
-        failures: Image digest → why it has no complete findings, for this run only.
+        failures: Image digest → why it has no complete findings, for this run only. Of several
+            failures that of the first stage counts, whichever came first.
+        busy_seconds: Wall time with at least one engine at work, summed over processes.
+        load_seconds: Wall time with none at work and one being loaded, summed over processes.
     """
 
     stages: dict[StageName, StageReport]
     failures: dict[str, Failure] = field(default_factory=dict)
+    busy_seconds: float = 0.0
+    load_seconds: float = 0.0
 
     def add(self, other: InferReport) -> None:
         """Count what happened to further images."""
@@ -70,6 +86,8 @@ class InferReport:
             stage.failed += did.failed
             stage.seconds += did.seconds
         self.failures.update(other.failures)
+        self.busy_seconds += other.busy_seconds
+        self.load_seconds += other.load_seconds
 
 
 @dataclass(slots=True, eq=False)
@@ -124,6 +142,7 @@ class _Loop:
         self._engines = engines
         self._decoder = decoder
         self._todo: dict[str, tuple[StageName, ...]] = {}
+        self._clock, self._failing = Clock(), threading.Lock()
 
     def run(self) -> Iterator[int]:
         """Work through the images.
@@ -131,11 +150,33 @@ class _Loop:
         Yields:
             Numbers of images that are done since the last one.
         """
-        with FindingWriter(self._stages) as writer:
+        behind: deque[tuple[int, Future[None]]] = deque()
+        with FindingWriter(self._stages) as writer, Lane("text-reader") as lane:
             for chunk in self._chunks(self._decoded(writer)):
+                behind.append((len(chunk), self._read_beside(lane, chunk, writer)))
                 for stage in self._stages:
-                    self._ask(stage, chunk, writer)
-                yield len(chunk)
+                    if stage is not StageName.READ:
+                        self._ask(stage, chunk, writer)
+                yield from _finished(behind, CHUNKS_BEHIND)
+            yield from _finished(behind, 0)
+        self.report.busy_seconds = self._clock.busy_seconds
+        self.report.load_seconds = self._clock.load_seconds
+
+    def _read_beside(
+        self, lane: Lane, chunk: Sequence[_Work], writer: FindingWriter
+    ) -> Future[None]:
+        asked = [work for work in chunk if StageName.READ in work.todo]
+        if asked:
+            # Here and not in the lane: libraries are imported by one thread at a time.
+            self._load(StageName.READ)
+
+        def read() -> None:
+            for work in asked:
+                if lane.stopped:
+                    return
+                self._ask_batch(StageName.READ, [work], writer)
+
+        return lane.submit(read)
 
     def _unanswered(self) -> Iterator[tuple[SourceFile, tuple[StageName, ...]]]:
         for group in batched(self._images, GROUP):
@@ -197,25 +238,39 @@ class _Loop:
         asked = [work for work in chunk if stage in work.todo]
         if stage is StageName.EMBED_REGIONS:
             asked = self._with_regions(asked)
+        if not asked:
+            return
+        self._load(stage)
         # Only embedding gains from a batch; the others answer image by image, and are stored so.
         size = CHUNK_IMAGES if stage is StageName.EMBED else 1
         for batch in batched(asked, size):
             self._ask_batch(stage, batch, writer)
 
+    def _load(self, stage: StageName) -> None:
+        with self._clock.loading():
+            self._engines.load(stage)
+
     def _ask_batch(self, stage: StageName, batch: Sequence[_Work], writer: FindingWriter) -> None:
         start = time.perf_counter()
-        answers = ask(stage, self._engines, [_asked(work) for work in batch])
+        with self._clock.asking():
+            answers = ask(stage, self._engines, [_asked(work) for work in batch])
         report = self.report.stages[stage]
         report.seconds += time.perf_counter() - start
         for work, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Failure):
                 report.failed += 1
-                self.report.failures.setdefault(work.source.digest, answer)
+                self._fail(work.source.digest, answer)
                 continue
             report.ran += 1
             writer.put(stage, work.source.digest, answer)
             if stage is StageName.SEGMENT:
                 work.regions = answer
+
+    def _fail(self, digest: str, failure: Failure) -> None:
+        with self._failing:
+            known = self.report.failures.get(digest)
+            if known is None or _ORDER[failure.stage] < _ORDER[known.stage]:
+                self.report.failures[digest] = failure
 
     def _with_regions(self, works: Sequence[_Work]) -> list[_Work]:
         unknown = [work.source.digest for work in works if work.regions is None]
@@ -225,6 +280,18 @@ class _Loop:
                 work.regions = stored.get(work.source.digest)
         # None is left where segmenting failed in this run: there is nothing to embed.
         return [work for work in works if work.regions is not None]
+
+
+def _finished(behind: deque[tuple[int, Future[None]]], most: int) -> Iterator[int]:
+    """Wait until at most so many chunks are not read.
+
+    Yields:
+        Sizes of those that are.
+    """
+    while behind and (len(behind) > most or behind[0][1].done()):
+        size, reading = behind.popleft()
+        reading.result()
+        yield size
 
 
 def _asked(work: _Work) -> Asked:
