@@ -99,6 +99,41 @@ def test_answers_are_the_librarys_own_for_a_file(
     ]
 
 
+def test_words_of_one_width_are_read_together_as_each_would_be_alone(
+    write: Any, load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from easyocr import easyocr as library
+
+    from pipeline.engines.quiet import quiet
+
+    write()
+    reader = load()._reader
+    grey = np.random.default_rng(0).integers(0, 256, (120, 400), np.uint8)
+    upright = [[0, 60, 0, 20], [0, 300, 20, 40], [100, 170, 40, 60], [0, 50, 60, 80]]
+    free = [
+        [[200, 70], [260, 75], [259, 95], [199, 90]],
+        [[0, 90], [310, 92], [310, 112], [0, 110]],
+    ]
+    with quiet():
+        one_by_one = reader.recognize(grey, upright, free, batch_size=1, reformat=False)
+    sizes: list[int] = []
+    plain = library.get_text
+
+    def spy(*arguments: Any) -> Any:
+        sizes.append(len(arguments[5]))
+        return plain(*arguments)
+
+    monkeypatch.setattr(library, "get_text", spy)
+    with quiet():
+        together = reader.words(grey, upright, free)
+    assert max(sizes) >= 3
+    assert len(sizes) < len(upright) + len(free)
+    expected = {str(box): (text, score) for box, text, score in one_by_one}
+    assert {str(box): text for box, text, _ in together} == {k: t for k, (t, _) in expected.items()}
+    for box, _, score in together:
+        assert score == pytest.approx(expected[str(box)][1], abs=1e-5)
+
+
 def test_the_detector_gets_rgb(write: Any, load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     write()
     engine = load()
@@ -125,7 +160,7 @@ def test_the_floor_cuts_and_nan_stays(
     engine = load(CONFIG.model_copy(update={"min_score": 0.5}))
     corners = [[0, 0], [9, 0], [9, 9], [0, 9]]
     found = [(corners, "low", 0.4), (corners, "nan", float("nan")), (corners, " ", 0.9)]
-    monkeypatch.setattr(engine._reader, "recognize", lambda *_a, **_o: [*found, (corners, "x", 1)])
+    monkeypatch.setattr(engine._reader, "words", lambda *_: [*found, (corners, "x", 1)])
     assert [span.text for span in engine.read([bands])[0]] == ["nan", "x"]
 
 

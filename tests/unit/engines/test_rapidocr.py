@@ -75,6 +75,14 @@ def test_tall_images_are_padded_as_the_library_pads_wide_ones() -> None:
         assert widened(image) is image
 
 
+def test_waiting_threads_sleep(engine: Any) -> None:
+    parts = (engine._engine.text_det, engine._engine.text_rec, engine._engine.text_cls)
+    for part in parts:
+        options = part.session.session.get_session_options()
+        assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+        assert options.intra_op_num_threads == 1
+
+
 def test_threads_and_models_are_handed_over() -> None:
     from pipeline.engines.rapidocr import _parameters
 
