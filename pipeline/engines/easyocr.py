@@ -172,7 +172,7 @@ class EasyOcrReader:
     def _texts(self, image: RgbImage) -> tuple[TextSpan, ...]:
         # ``readtext`` takes arrays for BGR where it makes them grey, and for RGB where it looks
         # for text. So its two halves are called, each with what it would get from a file.
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
         with torch.inference_mode(), quiet():
             level, free = self._reader.detect(image, reformat=False)
             words = self._reader.words(grey, level[0], free[0])

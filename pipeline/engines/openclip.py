@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -37,6 +39,10 @@ class OpenClipEmbedder:
     differently at other batch sizes (2e-6), while a row of a fixed shape has the same bits whatever
     the other rows are. So a resumed run gives the bytes of an undisturbed one.
 
+    Images are scaled by Pillow, as the models were trained with: torch's own scaling differs by one
+    level in a fifth of the pixels and takes 1.2 times as long (measured). A GPU waits for none of
+    it: other threads scale ahead of it.
+
     Args:
         files: The checked folder.
         batch_size: Images in one forward pass.
@@ -54,6 +60,8 @@ class OpenClipEmbedder:
         self.info = EngineInfo("open_clip", files.name, files.digest, device, precision)
         self._device, self._precision = device, precision
         self._batch_size, self._text_batch = batch_size, TEXT_BATCH
+        # On a CPU the model needs all cores itself.
+        self._scaling = None if device == "cpu" else ThreadPoolExecutor()
         self._model, self._transform = _load(files, device)
         self._tokenize = _tokenizer(files)
         bias = getattr(self._model, "logit_bias", None)
@@ -71,7 +79,7 @@ class OpenClipEmbedder:
             OutOfMemoryError: A single image does not fit.
         """
         rows, self._batch_size = run_in_chunks(
-            images, self._batch_size, self._image_rows, self._free
+            self._prepared(images), self._batch_size, self._image_rows, self._free
         )
         return self._matrix(rows)
 
@@ -95,11 +103,24 @@ class OpenClipEmbedder:
 
     def pixels(self, images: Sequence[RgbImage]) -> Tensor:
         """Prepare images as the model sees them, float (N, 3, H, W) on its device."""
-        pictures = [self._transform(self._picture(image)) for image in images]
-        return torch.stack(pictures).to(self._device)
+        return self._stacked(self._prepared(images))
 
-    def _image_rows(self, images: Sequence[RgbImage], size: int) -> list[NDArray[np.float32]]:
-        pixels = self.pixels(images)
+    def _prepared(self, images: Sequence[RgbImage]) -> list[Callable[[], Tensor]]:
+        if self._scaling is None:
+            return [partial(self._prepare, image) for image in images]
+        return [self._scaling.submit(self._prepare, image).result for image in images]
+
+    def _prepare(self, image: RgbImage) -> Tensor:
+        pixels: Tensor = self._transform(self._picture(image))
+        return pixels
+
+    def _stacked(self, images: Sequence[Callable[[], Tensor]]) -> Tensor:
+        return torch.stack([prepared() for prepared in images]).to(self._device)
+
+    def _image_rows(
+        self, images: Sequence[Callable[[], Tensor]], size: int
+    ) -> list[NDArray[np.float32]]:
+        pixels = self._stacked(images)
         with torch.inference_mode(), autocast(self._device, self._precision):
             vectors = self._model.encode_image(_filled(pixels, size))
         return _unit_rows(vectors, len(images))

@@ -82,18 +82,19 @@ def _threads_that_sleep() -> Iterator[None]:
     Yields:
         Nothing.
     """
-    usual = OrtInferSession._init_sess_opts  # noqa: SLF001
+    library: Any = OrtInferSession
+    usual = library._init_sess_opts  # noqa: SLF001
 
     def sleeping(settings: Any) -> Any:  # noqa: ANN401  untyped
         options = usual(settings)
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return options
 
-    OrtInferSession._init_sess_opts = staticmethod(sleeping)  # noqa: SLF001
+    library._init_sess_opts = staticmethod(sleeping)  # noqa: SLF001
     try:
         yield
     finally:
-        OrtInferSession._init_sess_opts = staticmethod(usual)  # noqa: SLF001
+        library._init_sess_opts = staticmethod(usual)  # noqa: SLF001
 
 
 def widened(image: RgbImage) -> RgbImage:

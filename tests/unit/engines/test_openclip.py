@@ -54,6 +54,16 @@ def _noise(height: int = 40, width: int = 50, seed: int = 0) -> RgbImage:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
+def test_images_scaled_ahead_of_a_gpu_give_the_same_bytes(build: Any) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    images = [_noise(40 + n, 50, seed=n) for n in range(7)]
+    engine = build()
+    here = engine.embed_images(images)
+    with ThreadPoolExecutor(3) as engine._scaling:
+        np.testing.assert_array_equal(engine.embed_images(images), here)
+
+
 @pytest.mark.parametrize("resize_mode", ["shortest", "squash", "longest"])
 def test_vectors_are_those_of_the_library(build: Any, tmp_path: Path, resize_mode: str) -> None:
     import open_clip
