@@ -106,6 +106,7 @@ def _findings(files: Sequence[SourceFile], answers: Mapping[StageName, Any]) -> 
         regions=answers.get(StageName.SEGMENT, ()),
         region_vectors=answers.get(StageName.EMBED_REGIONS),
         texts=answers.get(StageName.READ, ()),
+        pooled=answers.get(StageName.POOL_REGIONS),
     )
 
 

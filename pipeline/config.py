@@ -32,6 +32,7 @@ Name: TypeAlias = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     BeforeValidator(_as_name),
 ]
+RegionsBy: TypeAlias = Literal["crops", "dense", "both"]
 Unit: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Colour: TypeAlias = tuple[
     Annotated[int, Field(ge=0, le=255)],
@@ -107,6 +108,15 @@ class OpenClipConfig(Section):
         description="Name in models.lock, a local directory (`./dir`), or `ARCH/PRETRAINED_TAG`."
     )
     batch_size: int = Field(default=16, ge=1, description="Images or crops in one forward pass.")
+    regions: RegionsBy = Field(
+        default="crops",
+        description="What names a region. `crops`: two crops each. `dense`: the patches that it "
+        "covers, all regions in a few passes; vision transformers only, how right it is depends "
+        "on the model. `both`: crops name it, patches check it (policy.regions.min_relevance).",
+    )
+    tiles: int = Field(
+        default=2, ge=1, le=16, description="Squares along the shorter side, for dense patches."
+    )
 
 
 class FakeEmbedConfig(Section):
@@ -114,6 +124,8 @@ class FakeEmbedConfig(Section):
 
     engine: Literal["fake"]
     dimensions: int = Field(default=32, ge=2, description="Length of the vectors.")
+    regions: RegionsBy = Field(default="crops", description="As for open_clip.")
+    tiles: int = Field(default=2, ge=1, le=16, description="As for open_clip.")
 
 
 EmbedConfig: TypeAlias = Annotated[OpenClipConfig | FakeEmbedConfig, Field(discriminator="engine")]
@@ -256,6 +268,15 @@ class RegionPolicy(Section):
     masked_weight: Unit = Field(
         default=0.5, description="Weight of the background-masked crop against the plain crop."
     )
+    min_relevance: float | None = Field(
+        default=None,
+        ge=-2,
+        le=2,
+        allow_inf_nan=False,
+        description="Lead in cosine of the patches inside a region over those outside, for its "
+        "name against the other names; less sends it to review. Needs stages.embed.regions: "
+        "dense or both.",
+    )
     min_predicted_iou: Unit = Field(default=0.0, description="Cut on the segmenter's IoU estimate.")
     min_stability: Unit = Field(default=0.0, description="Cut on the stability score.")
     min_area: int = Field(default=64, ge=1, description="Smallest mask in pixels.")
@@ -384,4 +405,15 @@ class RunConfig(Section):
     def _classes_when_embedding(self) -> Self:
         if self.stages.embed is not None and not self.policy.classes:
             raise ValueError("policy.classes is empty, but stages.embed needs names to look for")
+        return self
+
+    @model_validator(mode="after")
+    def _patches_when_checking_relevance(self) -> Self:
+        embed = self.stages.embed
+        wanted = self.policy.regions.min_relevance is not None
+        if wanted and (embed is None or embed.regions == "crops"):
+            raise ValueError(
+                "policy.regions.min_relevance looks at patches: set stages.embed.regions to dense "
+                "or both"
+            )
         return self

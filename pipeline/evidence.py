@@ -97,6 +97,7 @@ class Evidence:
             answers.get(StageName.SEGMENT, ()),
             answers.get(StageName.EMBED_REGIONS),
             answers.get(StageName.READ, ()),
+            answers.get(StageName.POOL_REGIONS),
         )
 
     def _stage(self, name: StageName, fingerprint: str) -> StageStore[Any] | None:

@@ -81,6 +81,7 @@ class StageName(StrEnum):
     EMBED = "embed"
     SEGMENT = "segment"
     EMBED_REGIONS = "embed_regions"
+    POOL_REGIONS = "pool_regions"
     READ = "read"
 
 
@@ -245,6 +246,22 @@ class RegionVectors:
     masked: Vectors
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PooledVectors:
+    """What the patches of an image say that lie on a region, and those that do not.
+
+    Both are means of unit vectors, weighted by the pixels that a patch has on that side: the
+    product with a text is the mean relevance of that side for the text. In the order of regions.
+
+    Attributes:
+        inside: (N, D), patches under the mask; not of unit length.
+        outside: (N, D), everything else; zeros where the mask covers all.
+    """
+
+    inside: Vectors
+    outside: Vectors
+
+
 @dataclass(frozen=True, slots=True)
 class TextSpan:
     """A piece of text as a reader returned it, usually a word or a line."""
@@ -263,6 +280,7 @@ class Findings:
     regions: tuple[Region, ...] = ()
     region_vectors: RegionVectors | None = None
     texts: tuple[TextSpan, ...] = ()
+    pooled: PooledVectors | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -162,7 +162,11 @@ def _base(
 def _models(run: FinishedRun, kind: str) -> Iterator[JsonObject]:
     stages = {
         Kind.TAG.value: (StageName.EMBED,),
-        Kind.OBJECT.value: (StageName.SEGMENT, StageName.EMBED_REGIONS),
+        Kind.OBJECT.value: (
+            StageName.SEGMENT,
+            StageName.EMBED_REGIONS,
+            StageName.POOL_REGIONS,
+        ),
         Kind.TEXT.value: (StageName.READ,),
     }.get(kind, ())
     for row in run.provenance.values():

@@ -254,8 +254,9 @@ def _object_extra(labels: ImageLabels, instance: Instance, where: str) -> JsonOb
         "merged": int(instance.merged),
         "source": _source(labels, StageName.SEGMENT),
     }
-    if StageName.EMBED_REGIONS in labels.provenance:
-        extra["named_by"] = _source(labels, StageName.EMBED_REGIONS)
+    for stage in (StageName.POOL_REGIONS, StageName.EMBED_REGIONS):  # crops name, where both are
+        if stage in labels.provenance:
+            extra["named_by"] = _source(labels, stage)
     return {key: value for key, value in extra.items() if value is not None}
 
 

@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.records import Region, RgbImage, TextSpan, Vectors
+from pipeline.records import Box, Region, RgbImage, TextSpan, Vectors
 from pipeline.relevance import Fading, Field, Method, RelevanceMap
 
 
@@ -37,6 +37,19 @@ class EngineInfo:
     weights: str
     device: str
     precision: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patches:
+    """What a model says of each cell of an image.
+
+    Attributes:
+        vectors: (rows, columns, D) float32, unit length, in the space of texts.
+        frame: What the cells cover together, in pixels of the image; may reach beyond it.
+    """
+
+    vectors: NDArray[np.float32]
+    frame: Box
 
 
 @runtime_checkable
@@ -60,6 +73,13 @@ class Embedder(Protocol):
 
     def embed_texts(self, prompts: Sequence[str]) -> Vectors:
         """Embed prompts; row i belongs to prompt i, (N, D), unit length."""
+
+    def embed_patches(self, images: Sequence[RgbImage]) -> list[Patches]:
+        """Embed every cell of each image by itself.
+
+        Raises:
+            EngineError: The model has no cells.
+        """
 
 
 @runtime_checkable

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pipeline import rle
 from pipeline.config import FakeEmbedConfig
-from pipeline.engines.base import EngineInfo
-from pipeline.records import Bitmap, Point, Quad, Region, RgbImage, TextSpan, Vectors
+from pipeline.engines.base import EngineInfo, Patches
+from pipeline.records import Bitmap, Box, Point, Quad, Region, RgbImage, TextSpan, Vectors
 
 _COLOURS: Final = {
     "black": (0, 0, 0),
@@ -38,6 +38,7 @@ _SYNONYMS: Final = {"gray": "grey", "violet": "purple", "turquoise": "cyan"}
 _PALETTE: Final = np.array(list(_COLOURS.values()), np.float32)
 
 _MAX_SAMPLES_PER_SIDE: Final = 64
+_GRID: Final = 4
 _MAX_REGIONS: Final = 32
 _MIN_AREA: Final = 4
 
@@ -89,6 +90,18 @@ class FakeEmbedder:
     def embed_texts(self, prompts: Sequence[str]) -> Vectors:
         """Embed prompts by the colours they name; a prompt without any gets its own direction."""
         return self._rows([self._of_prompt(prompt) for prompt in prompts])
+
+    def embed_patches(self, images: Sequence[RgbImage]) -> list[Patches]:
+        """Embed the cells of a grid of 4 x 4 by their colours."""
+        return [self._patches(image) for image in images]
+
+    def _patches(self, image: RgbImage) -> Patches:
+        height, width = image.shape[:2]
+        bands = np.array_split(image, min(_GRID, height), axis=0)
+        cells = [np.array_split(band, min(_GRID, width), axis=1) for band in bands]
+        rows = [self._mixed(_shares(cell)) for band in cells for cell in band]
+        vectors = self._rows(rows).reshape(len(cells), len(cells[0]), -1)
+        return Patches(vectors, Box(0.0, 0.0, float(width), float(height)))
 
     def _of_prompt(self, prompt: str) -> NDArray[np.float64]:
         words = re.findall("[a-z]+", prompt.lower())

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor  # noqa: TID253
 
-from pipeline.engines.base import EngineInfo
+from pipeline.engines.attention import tower_of
+from pipeline.engines.base import EngineInfo, Patches
 from pipeline.engines.batching import is_out_of_memory, run_in_chunks
 from pipeline.engines.checkpoints import reason_of
 from pipeline.engines.devices import Device, Precision, autocast, free_memory
 from pipeline.engines.lean import complete_open_clip
 from pipeline.engines.quiet import quiet
 from pipeline.errors import OutOfMemoryError, WeightsError
-from pipeline.records import RgbImage, Vectors
+from pipeline.records import Box, RgbImage, Vectors
+from pipeline.relevance import model_frame
 from pipeline.weights import ModelFiles
 
 TEXT_BATCH: Final = 16
@@ -67,8 +69,11 @@ class OpenClipEmbedder:
         bias = getattr(self._model, "logit_bias", None)
         self.logit_scale = float(self._model.logit_scale.detach().exp())
         self.logit_bias = None if bias is None else float(bias.detach())
-        cut = open_clip.get_model_preprocess_cfg(self._model).get("resize_mode") != "squash"
-        self.cuts_elongated = cut
+        seen = open_clip.get_model_preprocess_cfg(self._model)
+        self._resize = str(seen.get("resize_mode", "shortest"))
+        side = seen["size"]
+        self._input = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
+        self.cuts_elongated = self._resize != "squash"
 
     def embed_images(self, images: Sequence[RgbImage]) -> Vectors:
         """Embed images; row i belongs to image i, (N, D), unit length.
@@ -95,6 +100,30 @@ class OpenClipEmbedder:
             prompts, self._text_batch, self._text_rows, self._free
         )
         return self._matrix(rows)
+
+    def embed_patches(self, images: Sequence[RgbImage]) -> list[Patches]:
+        """Embed what each patch's last token says by itself, in the space of texts.
+
+        Raises:
+            EngineError: The model is no vision transformer.
+            OutOfMemoryError: A single image does not fit.
+
+        Source: dense features of Zhou et al. 2022 (MaskCLIP), with the whole last block.
+        """
+        cells, self._batch_size = run_in_chunks(
+            self._prepared(images), self._batch_size, self._cells, self._free
+        )
+        return [
+            Patches(vectors, self.frame(image))
+            for vectors, image in zip(cells, images, strict=True)
+        ]
+
+    def frame(self, image: RgbImage) -> Box:
+        """Say which part of an image the model sees, in pixels; it may reach beyond the image."""
+        seen = middle(image) if self.cuts_elongated else image
+        box = model_frame(seen.shape[0], seen.shape[1], self._input, self._resize)
+        left, top = (image.shape[1] - seen.shape[1]) / 2, (image.shape[0] - seen.shape[0]) / 2
+        return Box(box.x + left, box.y + top, box.width, box.height)
 
     @property
     def model(self) -> Any:  # noqa: ANN401  open_clip is untyped
@@ -124,6 +153,22 @@ class OpenClipEmbedder:
         with torch.inference_mode(), autocast(self._device, self._precision):
             vectors = self._model.encode_image(_filled(pixels, size))
         return _unit_rows(vectors, len(images))
+
+    def _cells(
+        self, images: Sequence[Callable[[], Tensor]], size: int
+    ) -> list[NDArray[np.float32]]:
+        tower = tower_of(self._model.visual, self.info.model)
+        kept: list[Tensor] = []
+        hook = tower.blocks[-1].register_forward_hook(lambda _m, _i, out: kept.append(out))
+        pixels = _filled(self._stacked(images), size)
+        try:
+            with torch.inference_mode(), autocast(self._device, self._precision):
+                self._model.encode_image(pixels)
+                tokens = kept[0][: len(images), tower.prefix :]
+                vectors = [tower.dense(one) for one in tokens]
+        finally:
+            hook.remove()
+        return [_unit(one).reshape(*tower.grid, -1).cpu().numpy() for one in vectors]
 
     def _text_rows(self, prompts: Sequence[str], size: int) -> list[NDArray[np.float32]]:
         tokens = self._tokenize(list(prompts))
@@ -199,5 +244,8 @@ def _filled(batch: Tensor, size: int) -> Tensor:
 
 
 def _unit_rows(vectors: Tensor, n: int) -> list[NDArray[np.float32]]:
-    unit = torch.nn.functional.normalize(vectors[:n].float(), dim=-1)
-    return list(unit.cpu().numpy())
+    return list(_unit(vectors[:n]).cpu().numpy())
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(vectors.float(), dim=-1)

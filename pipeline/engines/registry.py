@@ -49,9 +49,12 @@ _CODE_VERSIONS: Final = {
 }
 """Raised when our code around a library changes its answers: old findings no longer count."""
 
-_SAME_ANSWERS: Final = frozenset({"engine", "model", "batch_size", "points_per_batch", "threads"})
-"""Settings that decide how fast an answer comes, not which one; and names, as weights are known
-by their digest. Another batch size moves a vector by rounding (2e-6), which no label shows."""
+_SAME_ANSWERS: Final = frozenset(
+    {"engine", "model", "batch_size", "points_per_batch", "threads", "regions", "tiles"}
+)
+"""Settings that decide how fast an answer comes, not which one, or that belong to pool_regions; and
+names, as weights are known by their digest. Another batch size moves a vector by rounding (2e-6),
+which no label shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +246,7 @@ def _fake_identity(
 
     kinds = {FakeEmbedConfig: "embedder", FakeSegmentConfig: "segmenter", FakeReadConfig: "reader"}
     model = f"fake-{kinds[type(config)]}"
-    settings = config.model_dump(mode="json", exclude={"engine"})
+    settings = config.model_dump(mode="json", exclude=set(_SAME_ANSWERS))
     version = _CODE_VERSIONS["fake"]
     return EngineIdentity("fake", model, fake_weights(model), settings, version, "fp32")
 

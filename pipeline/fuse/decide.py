@@ -37,7 +37,7 @@ def fuse(findings: Findings, policy: PolicyConfig, vocabulary: Vocabulary | None
     scores = {} if vector is None else tag_scores(vector, words)
     tags = list(decide_tags(scores, policy, words))
     instances = list(find_instances(findings, policy, words))
-    if scores and findings.region_vectors is not None:
+    if scores and not (findings.region_vectors is None and findings.pooled is None):
         tags, instances = compare(tags, scores, instances, policy, image)
     objects = in_order(instances)
     texts = find_texts(findings.texts, policy.text, objects, image)

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import PolicyConfig, RegionPolicy
-from pipeline.fuse.naming import Named, name_regions
+from pipeline.fuse.naming import Named, name_regions, with_relevance
 from pipeline.fuse.objects import Overlaps, fold, quality, rank
 from pipeline.fuse.parts import resolve_parts
 from pipeline.fuse.reasons import accept, against, doubt, drop, review, rounded
 from pipeline.fuse.vocabulary import Vocabulary
-from pipeline.records import Decision, Findings, Instance, Region, Verdict
+from pipeline.records import Decision, Findings, Instance, Region, RegionVectors, Verdict
 
 UNNAMED: Final = "object"
 """Class of masks that nothing gave a name to."""
@@ -51,9 +51,12 @@ def find_instances(
         EngineError: The region vectors do not belong to the regions or to the vocabulary.
     """
     nameless = _why_nameless(findings, vocabulary)
-    if nameless is None and findings.region_vectors is not None:
-        vectors, weight = findings.region_vectors, policy.regions.masked_weight
+    vectors, pooled = _naming(findings), findings.pooled
+    if nameless is None and vectors is not None:
+        weight = policy.regions.masked_weight
         named = name_regions(findings.regions, vectors, vocabulary, weight)
+        if pooled is not None:
+            named = with_relevance(named, pooled, vocabulary)
     else:
         named = [Named(r, UNNAMED, rounded(quality(r)), None, 0.0) for r in findings.regions]
     named.sort(key=rank)
@@ -75,12 +78,19 @@ def _place(one: Instance) -> tuple[int, float, str, float, float, int, str, floa
     return (*order, box.y, box.x, -region.area, region.mask.counts, point.y, point.x)
 
 
+def _naming(findings: Findings) -> RegionVectors | None:
+    """Give what names the regions: crops where there are any, else the patches inside."""
+    if findings.region_vectors is None and findings.pooled is not None:
+        return RegionVectors(findings.pooled.inside, findings.pooled.inside)
+    return findings.region_vectors
+
+
 def _why_nameless(findings: Findings, vocabulary: Vocabulary) -> str | None:
     if not vocabulary.names:
         return "no name: stages.embed is not configured"
     if not vocabulary.for_regions:
         return "no name: every class of policy.classes has use: tag"
-    if findings.region_vectors is None:
+    if _naming(findings) is None:
         return "no name: the regions of this image were not embedded"
     return None
 
@@ -168,6 +178,9 @@ def _doubts(named: Named, policy: RegionPolicy) -> list[str]:
     second = named.runner_up
     if second is not None and rounded(named.score - second.score) < policy.review_margin:
         doubts.append(f"{second.class_name} is close behind with {second.score:.2f}")
+    least, relevance = policy.min_relevance, named.relevance
+    if least is not None and relevance is not None and relevance < least:
+        doubts.append(f"the image speaks for it elsewhere: relevance {against(relevance, least)}")
     return doubts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.errors import EngineError
 from pipeline.fuse.reasons import rounded
 from pipeline.fuse.vocabulary import DECIMALS, Matrix, Vocabulary, softmax
-from pipeline.records import Candidate, Region, RegionVectors
+from pipeline.records import Candidate, PooledVectors, Region, RegionVectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,8 @@ class Named:
         score: Its probability, rounded.
         runner_up: Second best class.
         background: Probability of all background prompts together, rounded.
+        relevance: Lead of the patches inside over those outside for the best class, rounded; None
+            where patches were not asked.
     """
 
     region: Region
@@ -30,6 +32,7 @@ class Named:
     score: float
     runner_up: Candidate | None
     background: float
+    relevance: float | None = None
 
     @property
     def is_background(self) -> bool:
@@ -86,6 +89,40 @@ def name_regions(
     ground = softmax(masked)[:, n_classes:].sum(axis=1)
     scores = names * (1.0 - ground[:, None])
     return _opinions(regions, scores, ground, [vocabulary.names[at] for at in positions])
+
+
+def with_relevance(
+    named: list[Named], pooled: PooledVectors, vocabulary: Vocabulary
+) -> list[Named]:
+    """Add how much more the image speaks for each name inside its region than outside.
+
+    The mean over patches of their product with a text is the product of their mean, so two vectors
+    per region hold this for every text. Names are compared with each other, as what all of them
+    have in common says "an object" and nothing of which.
+
+    Args:
+        named: N regions.
+        pooled: Of the same regions, in the same order.
+        vocabulary: That named them.
+
+    Raises:
+        EngineError: There are not as many vectors as regions, or they are not as long as those
+            of the prompts.
+    """
+    if len(pooled.inside) != len(named):
+        raise EngineError(f"{len(named)} regions, but {len(pooled.inside)} pooled vectors")
+    if not named:
+        return []
+    inside, outside = (
+        vocabulary.relevance(side, vocabulary.for_regions)
+        for side in (pooled.inside, pooled.outside)
+    )
+    columns = {vocabulary.names[at]: n for n, at in enumerate(vocabulary.for_regions)}
+    lead = inside - outside
+    return [
+        replace(one, relevance=rounded(lead[row, columns[one.class_name]]))
+        for row, one in enumerate(named)
+    ]
 
 
 def _opinions(

@@ -137,6 +137,31 @@ class Vocabulary:
         scores: Matrix = _normalised(vectors) @ texts.T * self.logit_scale
         return scores
 
+    def relevance(self, means: NDArray[np.float32], positions: tuple[int, ...]) -> Matrix:
+        """Score means of unit vectors on some classes, each against the mean of all of them.
+
+        Args:
+            means: (N, D), as they are: their length says how much the vectors agree.
+            positions: Classes, as positions in ``names``.
+
+        Returns:
+            (N, len(positions)), cosines; of a single class against nothing.
+
+        Raises:
+            EngineError: The vectors are not as long as those of the prompts.
+        """
+        texts = _normalised(self.classes[list(positions)])
+        if texts.shape[1] != means.shape[1]:
+            raise EngineError(
+                f"pooled vectors have {means.shape[1]} dimensions, prompt vectors "
+                f"{texts.shape[1]}: they come from different models; remove the findings of "
+                "stage pool_regions from the workspace and run again"
+            )
+        if len(texts) > 1:
+            texts = texts - texts.mean(axis=0)
+        scores: Matrix = np.nan_to_num(means.astype(np.float64), posinf=0.0, neginf=0.0) @ texts.T
+        return scores
+
 
 def softmax(logits: Matrix) -> Matrix:
     """Probabilities along the last axis; each row adds up to 1."""

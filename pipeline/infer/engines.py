@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Final
+
+import numpy as np
 
 from pipeline.engines.base import Embedder, Segmenter, TextReader
 from pipeline.engines.registry import load_embedder, load_reader, load_segmenter
 from pipeline.errors import ConfigError
 from pipeline.records import StageName
 from pipeline.runfile import RunFile
+
+_PROBE: Final = 16
+"""Side in pixels of an image that shows what an engine can do."""
 
 
 class Engines:
@@ -25,6 +31,24 @@ class Engines:
         if config is None:
             raise self._unconfigured("embed")
         return load_embedder(config, self._run.config, self._run.base)
+
+    @cached_property
+    def patch_embedder(self) -> Embedder:
+        """The same, known to have patches.
+
+        Raises:
+            EngineError: Its model has none.
+        """
+        self.embedder.embed_patches([np.zeros((_PROBE, _PROBE, 3), np.uint8)])
+        return self.embedder
+
+    @property
+    def tiles(self) -> int:
+        """Squares along the shorter side of an image whose patches are embedded."""
+        config = self._stages.embed
+        if config is None:
+            raise self._unconfigured("embed")
+        return config.tiles
 
     @cached_property
     def segmenter(self) -> Segmenter:
@@ -47,6 +71,8 @@ class Engines:
         match stage:
             case StageName.EMBED | StageName.EMBED_REGIONS:
                 _ = self.embedder
+            case StageName.POOL_REGIONS:
+                _ = self.patch_embedder
             case StageName.SEGMENT:
                 _ = self.segmenter
             case StageName.READ:

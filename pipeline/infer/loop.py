@@ -21,7 +21,7 @@ from pipeline.infer.clock import Clock
 from pipeline.infer.engines import Engines
 from pipeline.infer.lane import Lane
 from pipeline.infer.questions import Asked, ask
-from pipeline.infer.stages import GROUP, OpenStage, batched, missing
+from pipeline.infer.stages import GROUP, OF_REGIONS, OpenStage, batched, missing
 from pipeline.infer.writer import FindingWriter
 from pipeline.pixels import Decoded
 from pipeline.records import (
@@ -236,7 +236,7 @@ class _Loop:
         if stage is StageName.DECODE:
             return
         asked = [work for work in chunk if stage in work.todo]
-        if stage is StageName.EMBED_REGIONS:
+        if stage in OF_REGIONS:
             asked = self._with_regions(asked)
         if not asked:
             return

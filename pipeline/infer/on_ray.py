@@ -19,7 +19,7 @@ from pipeline.decoding import DecoderPool
 from pipeline.errors import ConfigError
 from pipeline.infer.engines import Engines
 from pipeline.infer.loop import CHUNK_IMAGES, InferReport, OnImage, StageReport, infer
-from pipeline.infer.stages import GROUP, OpenStage, batched, missing, open_stages
+from pipeline.infer.stages import GROUP, OF_REGIONS, OpenStage, batched, missing, open_stages
 from pipeline.infer.writer import FindingWriter
 from pipeline.records import SourceFile, StageName
 from pipeline.runfile import RunFile
@@ -80,7 +80,7 @@ class RayExecutor:
         needing = [
             key
             for key, todo in names.items()
-            if StageName.EMBED_REGIONS in todo and StageName.SEGMENT not in todo
+            if OF_REGIONS & set(todo) and StageName.SEGMENT not in todo
         ]
         known = self._stages[StageName.SEGMENT].store.read(needing) if needing else {}
         for image in images:

@@ -12,8 +12,10 @@ import numpy as np
 from pipeline.errors import EngineError, ImageRejectedError, OutOfMemoryError
 from pipeline.infer.crops import region_crops
 from pipeline.infer.engines import Engines
+from pipeline.infer.pooling import cut, pool, squares
 from pipeline.records import (
     Failure,
+    PooledVectors,
     Reason,
     Region,
     RegionVectors,
@@ -89,6 +91,8 @@ def _is_finite(answer: object) -> bool:
             return bool(np.isfinite(answer).all())
         case RegionVectors():
             return _is_finite(answer.cropped) and _is_finite(answer.masked)
+        case PooledVectors():
+            return _is_finite(answer.inside) and _is_finite(answer.outside)
         case tuple():
             return all(_is_finite(item) for item in answer)
         case Region():
@@ -122,6 +126,20 @@ def _embed_one_images_regions(engines: Engines, image: Asked) -> RegionVectors:
     return RegionVectors(cropped=vectors[:n], masked=vectors[n:])
 
 
+def _pool_regions(engines: Engines, asked: Sequence[Asked]) -> list[Any]:
+    return [_pool_one_images_regions(engines, image) for image in asked]
+
+
+def _pool_one_images_regions(engines: Engines, image: Asked) -> PooledVectors:
+    if not image.regions:
+        nothing = np.zeros((0, 0), np.float32)
+        return PooledVectors(nothing, nothing)
+    height, width = image.pixels.shape[:2]
+    places = squares(height, width, engines.tiles)
+    patches = engines.patch_embedder.embed_patches([cut(image.pixels, place) for place in places])
+    return pool(image.regions, patches, places)
+
+
 def _read(engines: Engines, asked: Sequence[Asked]) -> list[Any]:
     return list(engines.reader.read([image.pixels for image in asked]))
 
@@ -130,5 +148,6 @@ QUESTIONS: dict[StageName, Question] = {
     StageName.EMBED: _embed,
     StageName.SEGMENT: _segment,
     StageName.EMBED_REGIONS: _embed_regions,
+    StageName.POOL_REGIONS: _pool_regions,
     StageName.READ: _read,
 }

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from pipeline.config import InputConfig
+from pipeline.config import EmbedConfig, InputConfig
 from pipeline.engines.registry import EngineIdentity, identify
 from pipeline.infer.crops import CROP_VERSION
+from pipeline.infer.pooling import POOLING_VERSION
 from pipeline.pixels import DECODE_VERSION
 from pipeline.records import JsonObject, StageName
 from pipeline.runfile import RunFile
@@ -91,24 +92,26 @@ def _describe(run: RunFile) -> dict[StageName, tuple[JsonObject, EngineIdentity 
         if stage is not None:
             identity = identify(stage, config, run.base)
             out[name] = ({**_engine_description(name, identity), "pixels": pixels}, identity)
-    if StageName.EMBED in out and StageName.SEGMENT in out:
-        out[StageName.EMBED_REGIONS] = _region_description(
-            out[StageName.EMBED], out[StageName.SEGMENT]
-        )
+    if stages.embed is not None and StageName.SEGMENT in out:
+        out |= _region_stages(stages.embed, out[StageName.EMBED], out[StageName.SEGMENT])
     order = list(StageName)
     return dict(sorted(out.items(), key=lambda item: order.index(item[0])))
 
 
-def _region_description(
-    embed: tuple[JsonObject, EngineIdentity | None], segment: tuple[JsonObject, Any]
-) -> tuple[JsonObject, EngineIdentity | None]:
-    description = {
-        **embed[0],
-        "stage": StageName.EMBED_REGIONS.value,
-        "segment": fingerprint(segment[0]),
-        "crop_version": CROP_VERSION,
-    }
-    return description, embed[1]
+def _region_stages(
+    config: EmbedConfig,
+    embed: tuple[JsonObject, EngineIdentity | None],
+    segment: tuple[JsonObject, Any],
+) -> dict[StageName, tuple[JsonObject, EngineIdentity | None]]:
+    upon = {**embed[0], "segment": fingerprint(segment[0])}
+    crops, pool = StageName.EMBED_REGIONS, StageName.POOL_REGIONS
+    out = {}
+    if config.regions != "dense":
+        out[crops] = ({**upon, "stage": crops.value, "crop_version": CROP_VERSION}, embed[1])
+    if config.regions != "crops":
+        how = {"pooling_version": POOLING_VERSION, "tiles": config.tiles}
+        out[pool] = ({**upon, "stage": pool.value, **how}, embed[1])
+    return out
 
 
 def _engine_description(name: StageName, identity: EngineIdentity) -> JsonObject:
@@ -135,6 +138,10 @@ def _pixel_description(settings: InputConfig) -> JsonObject:
 def _decode_description(settings: InputConfig) -> JsonObject:
     limits = settings.model_dump(mode="json", include=set(_LIMITS))
     return {"stage": "decode", "pixels": _pixel_description(settings), "limits": limits}
+
+
+OF_REGIONS: Final = frozenset({StageName.EMBED_REGIONS, StageName.POOL_REGIONS})
+"""Stages that are asked about the regions of an image."""
 
 
 def missing(

@@ -18,6 +18,7 @@ from pipeline.records import (
     ImageInfo,
     Mask,
     Point,
+    PooledVectors,
     Reason,
     Region,
     RegionVectors,
@@ -202,6 +203,32 @@ class RegionVectorsCodec:
         return RegionVectors(cropped.reshape(n, width), masked.reshape(n, width))
 
 
+class PooledVectorsCodec:
+    """Means inside and outside of an image's regions, flattened row by row."""
+
+    schema = pa.schema(
+        [
+            ("n", pa.int32()),
+            ("inside", pa.binary()),
+            ("outside", pa.binary()),
+        ]
+    )
+
+    def to_row(self, finding: PooledVectors) -> Row:
+        """Lay the two matrices out."""
+        return {
+            "n": len(finding.inside),
+            "inside": _to_bytes(finding.inside),
+            "outside": _to_bytes(finding.outside),
+        }
+
+    def from_row(self, row: Row) -> PooledVectors:
+        """Give the two (N, D) matrices back."""
+        inside, outside = _from_bytes(row["inside"]), _from_bytes(row["outside"])
+        shape = row["n"], len(inside) // row["n"] if row["n"] else 0
+        return PooledVectors(inside.reshape(shape), outside.reshape(shape))
+
+
 _SPAN = pa.struct(
     [("quad", pa.list_(pa.float64(), 8)), ("text", pa.string()), ("score", pa.float64())]
 )
@@ -272,6 +299,7 @@ CODECS: dict[StageName, Codec[Any]] = {
     StageName.EMBED: VectorCodec(),
     StageName.SEGMENT: RegionsCodec(),
     StageName.EMBED_REGIONS: RegionVectorsCodec(),
+    StageName.POOL_REGIONS: PooledVectorsCodec(),
     StageName.READ: TextsCodec(),
 }
 PROMPT_CODEC = PromptCodec()

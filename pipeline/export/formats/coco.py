@@ -180,7 +180,8 @@ class CocoEntries:
         stages = self._plan.stages
         if is_text(label):
             return extra | {"source": stages.get("read", self._plan.people)}
-        named = {"named_by": stages["embed_regions"]} if "embed_regions" in stages else {}
+        naming = stages.get("embed_regions", stages.get("pool_regions"))
+        named = {} if naming is None else {"named_by": naming}
         return extra | {"source": stages.get("segment", self._plan.people)} | named
 
 
