@@ -64,7 +64,7 @@ def section(found: Mapping[str, tuple[Outcome, Mapping[str, Any]]]) -> str:
     where: dict[str, list[str]] = {}
     for name, (_, machine) in found.items():
         where.setdefault(", ".join(f"{k} {v}" for k, v in machine.items()), []).append(name)
-    machines = [f"- {', '.join(names)}: {machine}" for machine, names in where.items()]
+    machines = [f"- `{'`, `'.join(names)}`: {machine}" for machine, names in where.items()]
     shown = table({name: outcome for name, (outcome, _) in found.items()})
     return "\n".join([BEGIN, "", shown, "", "Found on", "", *machines, "", END])
 

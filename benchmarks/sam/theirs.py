@@ -1,6 +1,6 @@
 """What people use today, as arms: FiftyOne's model and the pipeline of transformers.
 
-FiftyOne: its own ``SegmentAnythingModel`` with ``apply_model``'s three steps for one image, item,
+FiftyOne: its own ``SegmentAnythingModel`` with the steps of ``apply_model`` for one image, item,
 collate, predict. Only the weights come from us, through ``config.model``, and no database is
 needed, as nothing is stored. transformers: ``pipeline("mask-generation")`` with converted weights.
 """
@@ -58,7 +58,7 @@ def _fiftyone(work: Work) -> Arm[Found]:
         for path in paths:
             item = item_of({"id": path.stem, "filepath": str(path)})
             with theirs:
-                labels = theirs.predict_all(theirs.collate_fn([item]))[0]
+                labels = theirs.predict_all([item])[0]
             with clock:
                 found.append(
                     [_detected(label, item["original_size"]) for label in labels.detections]
@@ -116,7 +116,8 @@ def _answer_there(work: Work, model: Any, clock: Clock) -> None:  # noqa: ANN401
         return ask(**inputs)
 
     def answer(**options: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
-        decode(**options)
+        if work.models:
+            decode(**options)
         with clock:
             logits, scores = scene.all_logits(asked[0])
         return logits[None], scores[None]
