@@ -1,4 +1,4 @@
-"""Other people's ways to the same masks: they must do the same work, or their seconds say nothing."""
+"""Other people's ways to the same masks: they must do the same work, or a time says nothing."""
 
 from __future__ import annotations
 
