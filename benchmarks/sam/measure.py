@@ -76,7 +76,7 @@ def measure_postprocessing(options: Options) -> Outcome:
     torch.set_num_threads(1)
     _compile()
     sizes = ((192, 256),) if options.short else SIZES
-    points = 6 if options.short else options.points
+    points = 4 if options.short else options.points
     return Outcome(tuple(_postprocessing(size, points, options) for size in sizes))
 
 

@@ -13,7 +13,8 @@ from benchmarks.__main__ import SHORT, main, report
 from benchmarks.options import Options
 from pipeline import rle
 
-pytestmark = pytest.mark.models
+# The time limit is for what hangs: a busy machine gives a minute of work a twentieth of itself.
+pytestmark = [pytest.mark.models, pytest.mark.timeout(1200)]
 
 BRIEF = Options(repeats=1, short=True)
 
