@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -90,17 +91,22 @@ def _run(name: str, options: Options) -> Outcome:
     print(f"{name} …", file=sys.stderr, flush=True)
     module, function = BENCHMARKS[name].split(":")
     measure: Benchmark = getattr(importlib.import_module(module), function)
+    load = round(os.getloadavg()[0], 1)
     outcome = measure(options)
     if not options.short:
         other = "" if options.model == Options.model else f"-{options.model}"
-        keep(outcome, options, RESULTS / f"{name}{other}.json")
+        keep(outcome, options, RESULTS / f"{name}{other}.json", load)
     return outcome
 
 
-def keep(outcome: Outcome, options: Options, path: Path) -> None:
-    """Write the figures with the machine that they were found on."""
+def keep(outcome: Outcome, options: Options, path: Path, load: float = 0.0) -> None:
+    """Write the figures with the machine that they were found on.
+
+    Args:
+        load: Of the machine before the benchmark began: what else it had to do.
+    """
     path.parent.mkdir(exist_ok=True)
-    values = {"machine": _machine(options), **as_json(outcome)}
+    values = {"machine": {**_machine(options), "load before": load}, **as_json(outcome)}
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
