@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import demo
+from benchmarks.arms import ROOT
 from pipeline import rle
 from pipeline.runfile import load_run_file
 
@@ -36,7 +37,7 @@ def labels(*objects: tuple[int, int], made_by: str = "one") -> bytes:
 
 def test_the_stock_arm_is_the_demo_with_another_mode(tmp_path: Path) -> None:
     changed = load_run_file(demo._stock_file(tmp_path)).config
-    usual = load_run_file(demo.ROOT / "configs" / "demo.yaml").config
+    usual = load_run_file(ROOT / "configs" / "demo.yaml").config
     assert changed.stages.segment is not None
     assert usual.stages.segment is not None
     assert changed.stages.segment.model_dump() == {
