@@ -12,7 +12,7 @@ export FIFTYONE_DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export HF_HUB_OFFLINE = 1
 
-.PHONY: install demo test test-fast test-review browser check format lint types imports docs bench clean
+.PHONY: install demo test test-fast test-review browser check format lint types imports docs bench bench-short clean
 
 install: $(STAMP)
 
@@ -60,8 +60,12 @@ imports: install
 docs: install  ## docs say what the code says
 	$(PYTEST) tests/docs
 
-bench: install  ## share of time outside the models, memory over many images
+bench: install  ## all benchmarks; JSON into benchmarks/results, table and plot into docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --table
+
+bench-short: install  ## a minute: fails on lost equality, never on time
+	$(BIN)/python -m benchmarks --short
 
 clean:
 	rm -rf workspace build dist .pytest_cache .mypy_cache .ruff_cache

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.figures import Outcome
 from benchmarks.memory import small_project
+from benchmarks.options import Options
 from flows.server import running_server
 from pipeline.app import label
 from pipeline.runfile import load_run_file
@@ -18,10 +20,9 @@ from pipeline.runfile import load_run_file
 N_IMAGES: Final = 1000
 SHARDS: Final = (125, 40)
 """Images per shard: 8 and 25 shard tasks, so that cost per task and per run can be told apart."""
-REPEATS: Final = 3
 
 
-def measure_flows() -> dict[str, Any]:
+def measure_flows(options: Options) -> Outcome:
     """Label tiny images with fake engines, plainly and as a flow on a server of its own, in turns.
 
     Returns:
@@ -35,14 +36,14 @@ def measure_flows() -> dict[str, Any]:
         os.environ["PREFECT_HOME"] = str(Path(folder) / "prefect")
         run_file = small_project(Path(folder), N_IMAGES)
         with running_server(port):
-            return _in_turns(run_file)
+            return Outcome(figures=_in_turns(run_file, options.repeats))
 
 
-def _in_turns(run_file: Path) -> dict[str, Any]:
+def _in_turns(run_file: Path, repeats: int) -> dict[str, Any]:
     plain: list[float] = []
     more: dict[int, list[float]] = {size: [] for size in SHARDS}
     _flow(run_file, "warm-up", SHARDS[0])
-    for n in range(REPEATS):
+    for n in range(repeats):
         plain.append(_plain(run_file, f"plain{n}"))
         for size in SHARDS:
             more[size].append(_flow(run_file, f"flow{n}-{size}", size) - plain[-1])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.figures import Outcome
+from benchmarks.options import Options
 from benchmarks.runs import labelling_run
 
 SIZES = (500, 5000)
@@ -26,7 +27,7 @@ policy:
 """
 
 
-def measure_memory() -> dict[str, Any]:
+def measure_memory(_options: Options) -> Outcome:
     """Label 500 and 5,000 small images with engines that cost nothing.
 
     Returns:
@@ -38,9 +39,8 @@ def measure_memory() -> dict[str, Any]:
             run_file = small_project(Path(folder), n)
             peaks[n] = labelling_run(run_file, Path(folder) / "ws")["peak_mb"]
     small, large = (peaks[n] for n in SIZES)
-    return {f"peak_mb_{n}": round(peak, 1) for n, peak in peaks.items()} | {
-        "ratio": round(large / small, 3)
-    }
+    figures = {f"peak_mb_{n}": round(peak, 1) for n, peak in peaks.items()}
+    return Outcome(figures=figures | {"ratio": round(large / small, 3)})
 
 
 def small_project(folder: Path, n: int) -> Path:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import statistics
 import tempfile
 from pathlib import Path
-from typing import Any
 
+from benchmarks.figures import Outcome
+from benchmarks.options import Options
 from benchmarks.runs import DEMO, labelling_run
 
-REPEATS = 3
 
-
-def measure_overhead() -> dict[str, Any]:
+def measure_overhead(options: Options) -> Outcome:
     """Label the samples a few times from nothing, with the embedded models.
 
     Returns:
@@ -20,7 +19,7 @@ def measure_overhead() -> dict[str, Any]:
         ``share_with_loading`` counts imports and loading of models as overhead too.
     """
     shares, with_loading, walls = [], [], []
-    for _ in range(REPEATS):
+    for _ in range(options.repeats):
         with tempfile.TemporaryDirectory() as folder:
             summary = labelling_run(DEMO, Path(folder) / "ws")
         wall, load, model = (
@@ -29,7 +28,7 @@ def measure_overhead() -> dict[str, Any]:
         shares.append(1 - model / (wall - load))
         with_loading.append(1 - model / wall)
         walls.append(wall)
-    return {
+    figures = {
         "images": summary["images"],
         "wall_seconds": round(statistics.median(walls), 2),
         "model_seconds": summary["model_seconds"],
@@ -37,3 +36,4 @@ def measure_overhead() -> dict[str, Any]:
         "share_range": [round(min(shares), 3), round(max(shares), 3)],
         "share_with_loading": round(statistics.median(with_loading), 3),
     }
+    return Outcome(figures=figures)

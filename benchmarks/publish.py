@@ -11,12 +11,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.runs import ROOT
+from benchmarks.arms import ROOT, Arm, Taken
+from benchmarks.figures import Outcome, compared
+from benchmarks.options import Options
 from pipeline import records as r
 from pipeline import rle
 from pipeline.coco import CocoWriter, categories
@@ -58,7 +59,7 @@ with open_database(run.config.workspace) as database:
         out["ours"].append(timed(lambda: publish(run)))
         out["peak_mb"] = peak_mb() if n == 0 else out["peak_mb"]
         out["again"] = timed(lambda: publish(run))
-        if int(sys.argv[2]) > 1:
+        if sys.argv[3] == "both":
             fo.delete_dataset(dataset_name(run))
             with fiftyone_uses(plain):
                 fo.list_datasets()
@@ -69,28 +70,22 @@ print(json.dumps(out))
 """
 
 
-def measure_publish() -> dict[str, Any]:
+def measure_publish(options: Options) -> Outcome:
     """Publish 500 images x 20 masks both ways, then 1,000 x 50 in bounded memory.
 
     FiftyOne's way is ``add_sample`` per image with the same labels, made from the same COCO file,
     into a database that need not journal before it answers; ours waits for the journal.
 
     Returns:
-        Medians of three of wall and CPU seconds, their ratios, and peak memory of the
-        publishing process.
+        Both as arms, and peak memory of the publishing process.
     """
-    small, large = _measure(*SMALL, repeats=3), _measure(*LARGE, repeats=1)
-    ours, theirs = (
-        [median(times) for times in zip(*small[who], strict=True)] for who in ("ours", "theirs")
-    )
-    return {
-        "images_x_masks": f"{SMALL[0]} x {SMALL[1]}",
-        "publish_seconds": round(ours[0], 2),
-        "add_sample_seconds": round(theirs[0], 2),
-        "times_faster": round(theirs[0] / ours[0], 2),
-        "publish_cpu_seconds": round(ours[1], 2),
-        "add_sample_cpu_seconds": round(theirs[1], 2),
-        "times_less_cpu": round(theirs[1] / ours[1], 2),
+    small, large = _measure(*SMALL, "both", options.repeats), _measure(*LARGE, "ours", 1)
+    arms = [Arm("add_sample", _elsewhere), Arm("ours", _elsewhere)]
+    taken = {
+        arm.name: Taken([wall for wall, _ in small[key]], [cpu for _, cpu in small[key]], None)
+        for arm, key in zip(arms, ("theirs", "ours"), strict=True)
+    }
+    figures = {
         "publish_again_seconds": round(small["again"][0], 2),
         "peak_growth_mb": round(small["peak_mb"] - small["before_mb"]),
         "large_images_x_masks": f"{LARGE[0]} x {LARGE[1]}",
@@ -98,12 +93,27 @@ def measure_publish() -> dict[str, Any]:
         "large_publish_again_seconds": round(large["again"][0], 2),
         "large_peak_growth_mb": round(large["peak_mb"] - large["before_mb"]),
     }
+    title = f"publish for review, {SMALL[0]} images x {SMALL[1]} masks"
+    return Outcome((compared(title, arms, taken),), figures)
 
 
-def _measure(images: int, masks: int, *, repeats: int) -> dict[str, Any]:
+def _elsewhere() -> None:
+    """Run nothing: both are timed in the process that has the database open."""
+
+
+def _measure(images: int, masks: int, which: str, repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run_file = make_run(Path(folder), images, masks)
-        command = [sys.executable, "-W", "ignore", "-c", _PUBLISH, str(run_file), str(repeats)]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            _PUBLISH,
+            str(run_file),
+            str(repeats),
+            which,
+        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         environment.pop("FIFTYONE_DATABASE_URI", None)
         done = subprocess.run(

@@ -6,10 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Outcome
+from benchmarks.options import Options
 from benchmarks.runs import DEMO, labelling_run
 
 
-def measure_rerun() -> dict[str, Any]:
+def measure_rerun(_options: Options) -> Outcome:
     """Label the samples, then again unchanged, with another threshold, with another class.
 
     Returns:
@@ -35,4 +37,4 @@ def measure_rerun() -> dict[str, Any]:
             out[f"{name}_model_seconds"] = summary["model_seconds"]
             out[f"{name}_wall_seconds"] = summary["wall_seconds"]
             out[f"{name}_share"] = round(summary["model_seconds"] / first["model_seconds"], 4)
-    return out
+    return Outcome(figures=out)

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.arms import ROOT
+
 DEMO = ROOT / "configs" / "demo.yaml"
 
 _PEAK = """\

@@ -1,87 +1,92 @@
-"""Generators to compare, each fed with a scene's logits where random weights give none."""
+"""The library's generator and ours as arms, fed with a scene's logits where weights are random."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import torch  # noqa: TID253
 from numpy.typing import NDArray
-from segment_anything import sam_model_registry  # noqa: TID253
 
-from benchmarks.sam.scenes import Clock, Scene
+from benchmarks.arms import Arm, Clock
+from benchmarks.sam.models import model_of
+from benchmarks.sam.scenes import Scene
 from pipeline.config import SegmentAnythingConfig
 from pipeline.engines.fast_sam import FoundMask, MaskGenerator
 from pipeline.engines.fast_sam.decoder import ImageSide, PromptDecoder, Prompted
 from pipeline.engines.segment_anything import StockGenerator
+from pipeline.records import RgbImage
 
 Mode = Literal["stock", "exact", "fast"]
-SEED = 7
+Found = list[list[FoundMask]]
+"""Masks per image."""
+
+STOCK, EXACT, FAST = "stock", "ours exact", "ours fast"
+MODES: dict[str, Mode] = {STOCK: "stock", EXACT: "exact", FAST: "fast"}
 
 
-@dataclass
-class Arm:
-    """A generator and the seconds of it that do not count."""
+@dataclass(frozen=True)
+class Work:
+    """What all arms have to do.
 
-    generate: Callable[[], list[FoundMask]]
-    excluded: Clock
-
-
-def random_model(architecture: str) -> Any:  # noqa: ANN401  the library is untyped
-    """Build a published size with the same random weights every time.
-
-    Positions are not left at the zeros they begin with: that would hide errors in their use.
+    Attributes:
+        architecture: As ``models.model_of`` takes it.
+        images: To find masks in, one after the other.
+        settings: Of the mask generator, where they are not its defaults.
+        scene: Gives the logits; without one they are the model's own.
+        models: Whether encoder and decoder do their work; without it all that comes behind them
+            is measured.
     """
-    torch.manual_seed(SEED)
-    model = sam_model_registry[architecture]().eval()
-    with torch.no_grad():
-        model.image_encoder.pos_embed.normal_(0, 0.02)
-        for block in model.image_encoder.blocks:
-            block.attn.rel_pos_h.normal_(0, 0.05)
-            block.attn.rel_pos_w.normal_(0, 0.05)
-    return model
+
+    architecture: str
+    images: tuple[RgbImage, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    scene: Scene | None = None
+    models: bool = True
+
+    def config(self, mode: Mode = "stock") -> SegmentAnythingConfig:
+        """Give the settings as the pipeline takes them."""
+        return SegmentAnythingConfig.model_validate(
+            {
+                "engine": "segment_anything",
+                "model": self.architecture,
+                "mode": mode,
+                **self.settings,
+            }
+        )
 
 
-def build(
-    mode: Mode,
-    architecture: str,
-    scene: Scene,
-    settings: dict[str, Any],
-    *,
-    models: bool = True,
-) -> Arm:
-    """Build an arm that answers as the scene says; without ``models`` it only post-processes."""
-    config = SegmentAnythingConfig(
-        engine="segment_anything", model=architecture, mode=mode, **settings
-    )
-    model, clock = random_model(architecture), Clock()
-    if not models:
+def build(name: str, work: Work) -> Arm[Found]:
+    """Build the arm of that name, with a model of its own."""
+    mode, clock = MODES[name], Clock()
+    config = work.config(mode)
+    model = model_of(work.architecture)
+    if not work.models:
         side = model.prompt_encoder.embed_dim, *model.prompt_encoder.image_embedding_size
         model.image_encoder.forward = lambda image: image.new_zeros((len(image), *side))
-    make = _stock if mode == "stock" else _ours
-    generator: Any = make(model, config, scene, clock, models=models)
-    size = generator.batch_for(scene.image, config.points_per_batch)
+    generator: Any
+    if mode == "stock":
+        generator = StockGenerator(model, config)
+        answer_as(work, generator.library, model, clock)
+    else:
+        generator = _ours(model, config, work, clock)
 
-    def generate() -> list[FoundMask]:
-        with torch.inference_mode():
-            found: list[FoundMask] = generator.generate(scene.image, size)
-            return found
+    def find(image: RgbImage) -> list[FoundMask]:
+        size = generator.batch_for(image, config.points_per_batch)
+        found: list[FoundMask] = generator.generate(image, size)
+        return found
 
-    return Arm(generate, clock)
+    return Arm(name, _in_inference(work, find), clock)
 
 
-def _stock(
-    model: Any,  # noqa: ANN401
-    config: SegmentAnythingConfig,
-    scene: Scene,
-    clock: Clock,
-    *,
-    models: bool,
-) -> StockGenerator:
-    generator = StockGenerator(model, config)
-    predict, decode = generator.library.predictor.predict_torch, model.mask_decoder.forward
+def answer_as(work: Work, library: Any, model: Any, clock: Clock) -> None:  # noqa: ANN401
+    """Have a ``SamAutomaticMaskGenerator`` answer as the work's scene says, if it has one."""
+    scene = work.scene
+    if scene is None:
+        return
+    predict, decode = library.predictor.predict_torch, model.mask_decoder.forward
     asked: list[NDArray[np.float64]] = []
 
     def remember(points: torch.Tensor, *args: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -89,17 +94,23 @@ def _stock(
         return predict(points, *args, **options)
 
     def answer(**options: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
-        if models:
+        if work.models:
             decode(**options)
         with clock:
-            shapes, scores = scene.answers(asked[0])
-            everything = np.ones(shapes.shape, np.bool_)
-            logits = scene.logits(asked[0], shapes, everything)
-        return logits.view(*shapes.shape, *logits.shape[1:]), scores
+            return scene.all_logits(asked[0])
 
-    generator.library.predictor.predict_torch = remember
+    library.predictor.predict_torch = remember
     model.mask_decoder.forward = answer
-    return generator
+
+
+def _in_inference(
+    work: Work, find: Callable[[RgbImage], list[FoundMask]]
+) -> Callable[[], list[list[FoundMask]]]:
+    def run() -> list[list[FoundMask]]:
+        with torch.inference_mode():
+            return [find(image) for image in work.images]
+
+    return run
 
 
 class _SceneDecoder(PromptDecoder):
@@ -131,14 +142,14 @@ class _SceneDecoder(PromptDecoder):
 
 
 def _ours(
-    model: Any,  # noqa: ANN401
+    model: Any,  # noqa: ANN401  the library is untyped
     config: SegmentAnythingConfig,
-    scene: Scene,
+    work: Work,
     clock: Clock,
-    *,
-    models: bool,
 ) -> MaskGenerator:
     dtype = torch.bfloat16 if config.mode == "fast" else torch.float32
+    if work.scene is None:
+        return MaskGenerator(model, config, dtype)
     decoder = _SceneDecoder(model, dtype)
-    decoder.scene, decoder.clock, decoder.models = scene, clock, models
+    decoder.scene, decoder.clock, decoder.models = work.scene, clock, work.models
     return MaskGenerator(model, config, dtype, decoder)

@@ -1,23 +1,25 @@
-"""How far masks are those of the library, on scenes that the tiny model was trained for."""
+"""How far masks are those of the library, and from where on that counts as lost."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from pycocotools import mask as coco
 
-from pipeline.config import ModelsConfig, SegmentAnythingConfig
-from pipeline.engines.segment_anything import SamSegmenter
-from pipeline.records import Mask, Region
-from pipeline.synthetic import make_scene
-from pipeline.weights import locate
+from benchmarks.figures import significant
+from benchmarks.sam.arms import EXACT, FAST, Found
+from pipeline.engines.fast_sam import FoundMask
+from pipeline.records import Mask
 
-TINY = "tiny-synthetic-sam"
-FIRST_SEED = 7_000_000
-"""Scenes that no recipe, threshold or test looks at."""
+EXACT_IOU, EXACT_BYTES, FAST_IOU = 0.999, 0.95, 0.99
+"""Each mask of ``exact`` against the library's, the share of its strings that must be the same,
+and the mean of the matched masks of ``fast``."""
+
+_MATCHED: Final = 0.5
+"""IoU from which on two masks are one and the same thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,43 +29,75 @@ class Agreement:
     Attributes:
         images: How many images.
         masks: The library's masks.
+        found: The arm's masks.
         count_differences: Images with another number of masks.
-        other_sets: Images where other prompts gave the masks that were kept.
+        other_sets: Images where other prompts gave the masks that were kept; None if the arm
+            does not say which prompt gave a mask.
         byte_equal: The library's masks whose run lengths are there byte for byte.
         ious: IoU of each of the library's masks with the best of the arm's.
     """
 
     images: int
     masks: int
+    found: int
     count_differences: int
-    other_sets: int
+    other_sets: int | None
     byte_equal: int
     ious: tuple[float, ...]
 
+    @property
+    def matched_iou(self) -> float:
+        """Mean IoU of those masks that have a counterpart."""
+        matched = [iou for iou in self.ious if iou >= _MATCHED]
+        return float(np.mean(matched)) if matched else float(not self.masks)
+
     def figures(self) -> dict[str, Any]:
         """Lay them out for the table."""
-        return {
-            "images": self.images,
-            "masks": self.masks,
-            "images_with_another_count": self.count_differences,
-            "images_with_another_kept_set": self.other_sets,
-            "byte_equal_share": round(self.byte_equal / max(1, self.masks), 4),
-            "least_iou": round(min(self.ious, default=1.0), 5),
-            "mean_iou": round(float(np.mean(self.ious or [1.0])), 5),
+        out: dict[str, Any] = {
+            "masks": self.found,
+            "byte-equal": f"{self.byte_equal}/{self.masks}",
+            "least IoU": significant(min(self.ious, default=1.0), 5),
+            "mean matched IoU": significant(self.matched_iou, 5),
         }
+        if self.images > 1:
+            out["images with another count"] = self.count_differences
+            out["with another kept set"] = self.other_sets
+        return {key: value for key, value in out.items() if value is not None}
+
+    def lost(self, arm: str) -> Iterator[str]:
+        """Say what an arm promises and did not keep; nothing is promised for those of others.
+
+        Yields:
+            One line each.
+        """
+        if arm == EXACT:
+            if self.count_differences:
+                yield f"{arm}: {self.count_differences} images with another number of masks"
+            if self.other_sets:
+                yield f"{arm}: {self.other_sets} images with another kept set"
+            if min(self.ious, default=1.0) < EXACT_IOU:
+                yield f"{arm}: IoU {min(self.ious):.5f} with a mask of stock, below {EXACT_IOU}"
+            if self.byte_equal < EXACT_BYTES * self.masks:
+                yield f"{arm}: {self.byte_equal} of {self.masks} masks byte-equal"
+        if arm == FAST and self.matched_iou < FAST_IOU:
+            yield f"{arm}: mean matched IoU {self.matched_iou:.4f}, below {FAST_IOU}"
+        if arm in {EXACT, FAST} and not self.masks:
+            yield "stock found no mask at all: nothing was compared"
 
 
-def agree(pairs: list[tuple[list[Mask], list[Mask], bool]]) -> Agreement:
-    """Compare per image the library's masks, an arm's, and whether the prompts are the same."""
-    ious = [iou for stock, ours, _ in pairs for iou in best_ious(stock, ours)]
-    equal = sum(len(set(stock) & set(ours)) for stock, ours, _ in pairs)
+def agree(stock: Found, ours: Found) -> Agreement:
+    """Compare masks per image."""
+    pairs = [(_masks(theirs), _masks(mine)) for theirs, mine in zip(stock, ours, strict=True)]
+    named = all(mask.point[0] == mask.point[0] for image in ours for mask in image)
+    sets = sum(_points(a) != _points(b) for a, b in zip(stock, ours, strict=True))
     return Agreement(
         images=len(pairs),
-        masks=sum(len(stock) for stock, _, _ in pairs),
-        count_differences=sum(len(stock) != len(ours) for stock, ours, _ in pairs),
-        other_sets=sum(not same for _, _, same in pairs),
-        byte_equal=equal,
-        ious=tuple(ious),
+        masks=sum(len(theirs) for theirs, _ in pairs),
+        found=sum(len(mine) for _, mine in pairs),
+        count_differences=sum(len(theirs) != len(mine) for theirs, mine in pairs),
+        other_sets=sets if named else None,
+        byte_equal=sum(len(set(theirs) & set(mine)) for theirs, mine in pairs),
+        ious=tuple(iou for theirs, mine in pairs for iou in best_ious(theirs, mine)),
     )
 
 
@@ -76,33 +110,12 @@ def best_ious(stock: list[Mask], ours: list[Mask]) -> list[float]:
     return best
 
 
-def measure_equality(images: int = 200) -> dict[str, Any]:
-    """Compare ``exact`` and ``fast`` with ``stock`` on the trained tiny model."""
-    arms = {mode: _tiny(mode) for mode in ("stock", "exact", "fast")}
-    pairs: dict[str, list[tuple[list[Mask], list[Mask], bool]]] = {"exact": [], "fast": []}
-    for seed in range(FIRST_SEED, FIRST_SEED + images):
-        image = make_scene(seed).image
-        found = {mode: arm.segment([image])[0] for mode, arm in arms.items()}
-        for mode, rows in pairs.items():
-            same = _points(found["stock"]) == _points(found[mode])
-            rows.append((_masks(found["stock"]), _masks(found[mode]), same))
-    return {mode: agree(rows).figures() for mode, rows in pairs.items()}
+def _points(found: list[FoundMask]) -> list[tuple[float, float]]:
+    return sorted(mask.point for mask in found)
 
 
-def _tiny(mode: str) -> SamSegmenter:
-    files = locate(TINY, ModelsConfig(), Path())
-    config = SegmentAnythingConfig.model_validate(
-        {"engine": "segment_anything", "model": TINY, "mode": mode, **files.defaults}
-    )
-    return SamSegmenter(files, config, "cpu", "bf16" if mode == "fast" else "fp32")
-
-
-def _points(regions: tuple[Region, ...]) -> list[tuple[float, float]]:
-    return sorted((region.point.x, region.point.y) for region in regions)
-
-
-def _masks(regions: tuple[Region, ...]) -> list[Mask]:
-    return [region.mask for region in regions]
+def _masks(found: list[FoundMask]) -> list[Mask]:
+    return [mask.mask for mask in found]
 
 
 def _runs(masks: list[Mask]) -> Any:  # noqa: ANN401  pycocotools is loosely typed

@@ -1,153 +1,149 @@
-"""Time and memory of Segment Anything: arms interleaved in one run, same weights, same image.
-
-``python -m benchmarks segment`` runs it. AUTOLABEL_BENCH_REPEATS, _POINTS and _THREADS make a
-run longer or shorter; on a busy machine one thread and CPU seconds say more than wall time.
-"""
+"""Time and memory of Segment Anything: arms in turns, same weights, same images."""
 
 from __future__ import annotations
 
-import json
-import os
-import statistics
-import subprocess
-import sys
-import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import torch  # noqa: TID253
 
-from benchmarks.sam.arms import Arm, Mode, build
-from benchmarks.sam.equality import best_ious
-from benchmarks.sam.floor import operations, peak
+from benchmarks.arms import Arm, in_turns, peak_mb
+from benchmarks.figures import Comparison, Outcome, compared, significant
+from benchmarks.floor import peak, sam_operations
+from benchmarks.options import Options
+from benchmarks.sam.arms import EXACT, FAST, STOCK, Found, Work
+from benchmarks.sam.converted import converted, largest_difference
+from benchmarks.sam.equality import agree
+from benchmarks.sam.models import HOLLOW, TINY, model_of, tiny_files
 from benchmarks.sam.scenes import Scene
-from pipeline.engines.fast_sam import FoundMask
+from benchmarks.sam.theirs import FIFTYONE, TRANSFORMERS, arm_of
+from pipeline.synthetic import make_scene
 
-ROOT = Path(__file__).parents[2]
-SIZE = (768, 1024)
-SIZES = ((768, 1024), (480, 640), (1500, 2000))
-MODES: tuple[Mode, ...] = ("stock", "exact", "fast")
-THREADS = int(os.environ.get("AUTOLABEL_BENCH_THREADS", "2"))
-REPEATS = int(os.environ.get("AUTOLABEL_BENCH_REPEATS", "1"))
-POINTS = int(os.environ.get("AUTOLABEL_BENCH_POINTS", "32"))
-THRESHOLDS = {"pred_iou_thresh": 0.88, "stability_score_thresh": 0.95}
+SIZE: Final = (768, 1024)
+SIZES: Final = (SIZE, (480, 640), (1500, 2000))
+THRESHOLDS: Final = {"pred_iou_thresh": 0.88, "stability_score_thresh": 0.95}
+"""Those of the library."""
 
+FIRST_SEED: Final = 7_000_000
+"""Scenes that no recipe, threshold or test looks at."""
 
-@dataclass
-class Taken:
-    """Seconds of an arm's runs and the masks of its last one."""
+_LOGITS_APART: Final = 1e-3
+"""As a share of the largest: further apart, converted weights are not the same weights."""
 
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    masks: list[FoundMask] = field(default_factory=list)
-
-    def run(self, arm: Arm) -> None:
-        """Run an arm once more."""
-        before = arm.excluded.wall, arm.excluded.cpu
-        wall, cpu = time.perf_counter(), time.process_time()
-        self.masks = arm.generate()
-        self.wall.append(time.perf_counter() - wall - (arm.excluded.wall - before[0]))
-        self.cpu.append(time.process_time() - cpu - (arm.excluded.cpu - before[1]))
-
-    def figures(self) -> dict[str, Any]:
-        """Medians and spread."""
-        return {
-            "masks": len(self.masks),
-            "wall_seconds": round(statistics.median(self.wall), 2),
-            "wall_range": [round(min(self.wall), 2), round(max(self.wall), 2)],
-            "cpu_seconds": round(statistics.median(self.cpu), 3),
-            "cpu_range": [round(min(self.cpu), 3), round(max(self.cpu), 3)],
-        }
+ARMS: Final = (STOCK, FIFTYONE, TRANSFORMERS, EXACT, FAST)
 
 
-def measure_segment(architecture: str = "vit_b") -> dict[str, Any]:
-    """Time whole images: encoder, prompts, post-processing, run lengths."""
-    torch.set_num_threads(THREADS)
-    taken = _interleaved(architecture, SIZE, models=True)
-    work = operations(architecture, POINTS**2)
-    floors: dict[Mode, float] = {
-        "stock": work / peak(torch.float32),
-        "exact": work / peak(torch.float32),
-        "fast": work / peak(torch.bfloat16),
+def measure_segment(options: Options) -> Outcome:
+    """Time whole images: encoder, prompts, post-processing, run lengths; and peak memory."""
+    torch.set_num_threads(options.threads)
+    work = scene_work(options.model, SIZE, options.points)
+    apart = _conversion(options.model, work)
+    names, broken = _able(ARMS)
+    arms = [arm_of(name, work) for name in names]
+    _compile()
+    operations = sam_operations(options.model, options.points**2)
+    peaks_of = {dtype: peak(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    for arm in arms:
+        arm.floor = operations / peaks_of[torch.bfloat16 if arm.name == FAST else torch.float32]
+    peaks = {name: peak_mb("benchmarks.sam.measure:once", name, options.model) for name in names}
+    title = f"SAM {options.model}, {options.points}x{options.points} prompts, 1024x768"
+    found = _measured(title, arms, options.repeats, peaks)
+    figures = {
+        "operations_per_image": significant(operations),
+        "transformers_logits_apart": apart,
     }
-    out: dict[str, Any] = {"model": architecture, "points": POINTS**2, "size": list(SIZE)}
-    for mode in MODES:
-        row = {**taken[mode].figures(), **_against(taken["stock"], taken[mode])}
-        row["times_stock_graph_floor"] = round(row["wall_seconds"] / floors[mode], 2)
-        row["peak_mb"] = peak_memory(mode, architecture)
-        out[mode] = row
-    return out
+    return Outcome((found,), figures, (*_apart(apart), *broken))
 
 
-def measure_postprocessing() -> dict[str, Any]:
+def measure_equality(options: Options) -> Outcome:
+    """Compare masks of the trained tiny model, whose logits are its own."""
+    torch.set_num_threads(1)
+    images = 4 if options.short else 200
+    scenes = tuple(make_scene(seed).image for seed in range(FIRST_SEED, FIRST_SEED + images))
+    work = Work(TINY, scenes, dict(tiny_files().defaults))
+    names, broken = _able((STOCK, EXACT, FAST))
+    arms = [arm_of(name, work) for name in names]
+    _compile()
+    apart = _conversion(TINY, work)
+    title = f"SAM, trained tiny model, {images} scenes"
+    found = _measured(title, arms, 1 if options.short else options.repeats)
+    figures = {"transformers_logits_apart": apart}
+    return Outcome((found,), figures, (*_apart(apart), *broken))
+
+
+def measure_postprocessing(options: Options) -> Outcome:
     """Time everything behind the decoder alone, on one thread."""
     torch.set_num_threads(1)
-    out: dict[str, Any] = {"points": POINTS**2}
-    for size in SIZES:
-        taken = _interleaved("vit_b", size, models=False)
-        row = {"stock": taken["stock"].figures(), "exact": taken["exact"].figures()}
-        row["exact"].update(_against(taken["stock"], taken["exact"]))
-        row["exact"]["every_figure_equal"] = _everything(taken["stock"]) == _everything(
-            taken["exact"]
-        )
-        out[f"{size[1]}x{size[0]}"] = row
-    return out
+    _compile()
+    sizes = ((192, 256),) if options.short else SIZES
+    points = 4 if options.short else options.points
+    return Outcome(tuple(_postprocessing(size, points, options) for size in sizes))
 
 
-def peak_memory(mode: str, architecture: str) -> int:
-    """Give the peak memory of one image in a process of its own, in MiB."""
-    command = [sys.executable, "-m", "benchmarks.sam.measure", mode, architecture]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return int(json.loads(done.stdout)["peak_mb"])
-
-
-def _interleaved(architecture: str, size: tuple[int, int], *, models: bool) -> dict[Mode, Taken]:
-    scene = Scene(0, size)
-    settings = {"points_per_side": POINTS, **THRESHOLDS}
-    modes: tuple[Mode, ...] = MODES if models else ("stock", "exact")
-    arms = {mode: build(mode, architecture, scene, settings, models=models) for mode in modes}
-    _compile(scene)
-    taken = {mode: Taken() for mode in modes}
-    for _ in range(REPEATS):
-        for mode, arm in arms.items():
-            taken[mode].run(arm)
-    return taken
-
-
-def _compile(scene: Scene) -> None:
-    """Have the kernel ready: it is compiled once per installation, not per run."""
-    build("exact", "vit_b", scene, {"points_per_side": 2, **THRESHOLDS}, models=False).generate()
-
-
-def _against(stock: Taken, ours: Taken) -> dict[str, Any]:
-    reference, masks = ([found.mask for found in arm.masks] for arm in (stock, ours))
-    ious = best_ious(reference, masks)
-    return {
-        "wall_ratio": round(statistics.median(stock.wall) / statistics.median(ours.wall), 2),
-        "cpu_ratio": round(statistics.median(stock.cpu) / statistics.median(ours.cpu), 2),
-        "byte_equal": f"{len(set(reference) & set(masks))}/{len(reference)}",
-        "least_iou": round(min(ious, default=1.0), 5),
+def _postprocessing(size: tuple[int, int], points: int, options: Options) -> Comparison:
+    work = scene_work(HOLLOW, size, points, models=False)
+    arms = [arm_of(name, work) for name in (STOCK, EXACT)]
+    taken = in_turns(arms, options.repeats)
+    stock, ours = taken[STOCK].answer, taken[EXACT].answer
+    # Not the masks alone: scores, stability and points as well.
+    same = [set(theirs) == set(mine) for theirs, mine in zip(stock, ours, strict=True)]
+    answers: dict[str, dict[str, Any]] = {
+        STOCK: {"masks": len(stock[0])},
+        EXACT: {"masks": len(ours[0]), "equal bit for bit": all(same)},
     }
+    lost = [] if all(same) and stock[0] else [f"{EXACT}: not equal to stock bit for bit"]
+    title = f"SAM post-processing, {points}x{points} prompts, {size[1]}x{size[0]}"
+    return compared(title, arms, taken, answers=answers, lost=lost)
 
 
-def _everything(arm: Taken) -> set[FoundMask]:
-    return set(arm.masks)
+def scene_work(
+    architecture: str, size: tuple[int, int], points: int, *, models: bool = True
+) -> Work:
+    """Give the work on a drawn scene whose logits are known."""
+    scene = Scene(0, size)
+    settings = {"points_per_side": points, **THRESHOLDS}
+    return Work(architecture, (scene.image,), settings, scene, models)
 
 
-def _once(mode: Mode, architecture: str) -> None:
-    torch.set_num_threads(THREADS)
-    scene = Scene(0, SIZE)
-    # One whole batch of the default 64 prompts: the most that is ever held at once.
-    build(mode, architecture, scene, {"points_per_side": 8, **THRESHOLDS}).generate()
-    print(json.dumps({"peak_mb": _high_water_kb() // 1024}))
+def once(name: str, architecture: str) -> None:
+    """Run an arm on one whole batch of the default 64 prompts: the most that is held at once."""
+    arm_of(name, scene_work(architecture, SIZE, 8)).run()
 
 
-def _high_water_kb() -> int:
-    # Not getrusage: its peak is inherited from the process that started this one.
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+def _measured(
+    title: str, arms: Sequence[Arm[Found]], repeats: int, peaks: dict[str, int] | None = None
+) -> Comparison:
+    taken = in_turns(arms, repeats)
+    agreements = {arm.name: agree(taken[STOCK].answer, taken[arm.name].answer) for arm in arms}
+    answers = {name: agreement.figures() for name, agreement in agreements.items()}
+    lost = [line for name, agreement in agreements.items() for line in agreement.lost(name)]
+    return compared(title, arms, taken, answers=answers, peaks=peaks, lost=lost)
 
 
-if __name__ == "__main__":
-    _once(sys.argv[1], sys.argv[2])  # type: ignore[arg-type]
+def _conversion(architecture: str, work: Work) -> float:
+    model = model_of(architecture)
+    return significant(largest_difference(model, converted(model), work.images[0]))
+
+
+def _apart(apart: float) -> tuple[str, ...]:
+    return (f"transformers' logits are {apart} apart",) if apart > _LOGITS_APART else ()
+
+
+def _able(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Say which arms this machine can run, and why not the others: the rest is still measured."""
+    work = Work(TINY, (make_scene(FIRST_SEED).image,), dict(tiny_files().defaults))
+    able, broken = [], []
+    for name in names:
+        try:
+            if name == FAST:  # bf16: the only one that asks something special of a processor
+                arm_of(name, work).run()
+        except RuntimeError as error:
+            broken.append(f"{name} does not run on this machine: {str(error)[:80]}")
+        else:
+            able.append(name)
+    return able, broken
+
+
+def _compile() -> None:
+    """Have the kernel ready: it is compiled once per installation, not per run."""
+    arm_of(EXACT, scene_work(HOLLOW, (48, 64), 2, models=False)).run()

@@ -7,8 +7,6 @@ same prompt always gets the same answer, and the time that making it takes is no
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import cv2  # noqa: TID253
@@ -19,22 +17,6 @@ from numpy.typing import NDArray
 from pipeline.records import RgbImage
 
 MODEL_SIDE, SIDE, NOISES = 1024, 256, 16
-
-
-@dataclass
-class Clock:
-    """Wall and CPU seconds that do not count."""
-
-    wall: float = 0.0
-    cpu: float = 0.0
-    _start: tuple[float, float] = field(default=(0.0, 0.0), repr=False)
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter(), time.process_time()
-
-    def __exit__(self, *error: object) -> None:
-        self.wall += time.perf_counter() - self._start[0]
-        self.cpu += time.process_time() - self._start[1]
 
 
 class Scene:
@@ -75,7 +57,8 @@ class Scene:
         Returns:
             (B, 3) indices, -1 for none, and (B, 3) float32.
         """
-        each = [self._answer(x, y) for x, y in points]
+        # Other libraries place the same prompt a rounding error away.
+        each = [self._answer(x, y) for x, y in points.round(2)]
         scores = torch.tensor([scores for _, scores in each], dtype=torch.float32)
         return np.array([shapes for shapes, _ in each]), scores
 
@@ -84,8 +67,9 @@ class Scene:
     ) -> torch.Tensor:
         """Give the logits of those masks (B, 3) that are kept, (kept, 256, 256)."""
         out = torch.empty(int(kept.sum()), SIDE, SIDE)
+        placed = points.round(2)
         for mask, (prompt, which) in zip(out, np.argwhere(kept), strict=True):
-            x, y = points[prompt]
+            x, y = placed[prompt]
             noise = self._noises[int(x * 31 + y * 17) % NOISES]
             shape = shapes[prompt, which]
             if shape >= 0:
@@ -94,6 +78,12 @@ class Scene:
             else:
                 mask[:] = 8 - 0.7 * self._away(x / 4, y / 4) + 2.5 * noise
         return out
+
+    def all_logits(self, points: NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the logits of all three masks of prompts (B, 2), (B, 3, 256, 256), and scores."""
+        shapes, scores = self.answers(points)
+        logits = self.logits(points, shapes, np.ones(shapes.shape, np.bool_))
+        return logits.view(*shapes.shape, *logits.shape[1:]), scores
 
     def _answer(self, x: float, y: float) -> tuple[list[int], list[float]]:
         at = min(int(x / 4), SIDE - 1), min(int(y / 4), SIDE - 1)
