@@ -39,10 +39,14 @@ _BYTES_PER_PROMPT_AND_PIXEL: Final = 3 * 4
 
 
 class Generator(Protocol):
-    """Finds everything in an image."""
+    """Finds everything in images."""
 
-    def generate(self, image: RgbImage, points_per_batch: int) -> list[FoundMask]:
-        """Find masks, decoding so many prompts at once."""
+    images_at_once: int
+
+    def generate_all(
+        self, images: Sequence[RgbImage], points_per_batch: int
+    ) -> list[list[FoundMask]]:
+        """Find masks of each image, decoding so many prompts at once."""
 
     def batch_for(self, image: RgbImage, wanted: int) -> int:
         """Say how many prompts at once fit into memory, from the image's size alone."""
@@ -51,8 +55,7 @@ class Generator(Protocol):
 class SamSegmenter:
     """A Segment Anything model and the one mask generator that is kept for it.
 
-    Images are answered one at a time. Scores are clipped to 0..1: the model's estimate of an IoU
-    can come out slightly above 1.
+    Scores are clipped to 0..1: the model's estimate of an IoU can come out slightly above 1.
 
     Args:
         files: The checked folder: a ``.pth`` with vit_b, vit_l or vit_h in its name, or
@@ -75,28 +78,55 @@ class SamSegmenter:
         model = _load(files).to(device).eval()
         self._generator = _generator(model, config, device, precision)
 
+    @property
+    def images_at_once(self) -> int:
+        """Images that ``segment`` works on together, and is best asked for: 1 on a CPU, 4 on CUDA.
+
+        It shrinks when the device's memory turns out too small for so many.
+        """
+        return self._generator.images_at_once
+
     def segment(self, images: Sequence[RgbImage]) -> list[tuple[Region, ...]]:
         """Find regions; per image best predicted IoU first, none of them empty.
 
+        Args:
+            images: Any number.
+
         Raises:
-            ImageRejectedError: The model answered with NaN.
+            ImageRejectedError: The model answered with NaN for one of them.
             OutOfMemoryError: Not even one prompt at a time fits.
         """
-        return [self._regions(image) for image in images]
+        answers: list[tuple[Region, ...]] = []
+        while len(answers) < len(images):
+            size = min(self.images_at_once, len(images) - len(answers))
+            found, used = shrinking(size, partial(self._found, images[len(answers) :]), self._free)
+            if used < size:
+                self._generator.images_at_once = used
+            answers += map(_regions, found)
+        return answers
 
-    def _regions(self, image: RgbImage) -> tuple[Region, ...]:
-        size = self._generator.batch_for(image, self._points_per_batch)
-        found, used = shrinking(
-            size, partial(self._generate, image), partial(free_memory, self._device)
-        )
+    def _found(self, images: Sequence[RgbImage], first: int) -> list[list[FoundMask]]:
+        """Find masks; of several images only if they fit with all the prompts that are wanted."""
+        images = images[:first]
+        size = min(self._generator.batch_for(image, self._points_per_batch) for image in images)
+        if len(images) > 1:
+            return self._generate(images, size)
+        found, used = shrinking(size, partial(self._generate, images), self._make_room)
         if used < size:
             self._points_per_batch = used
-        regions = [region for region in map(_region, found) if region is not None]
-        return tuple(sorted(regions, key=_best_first))
+        return found
 
-    def _generate(self, image: RgbImage, points_per_batch: int) -> list[FoundMask]:
+    def _free(self) -> None:
+        free_memory(self._device)
+
+    def _make_room(self) -> None:
+        # A single image has crops, of which as many are encoded together.
+        self._generator.images_at_once = max(1, self._generator.images_at_once // 2)
+        self._free()
+
+    def _generate(self, images: Sequence[RgbImage], points_per_batch: int) -> list[list[FoundMask]]:
         with torch.inference_mode(), quiet():
-            return self._generator.generate(image, points_per_batch)
+            return self._generator.generate_all(images, points_per_batch)
 
 
 class StockGenerator:
@@ -106,6 +136,8 @@ class StockGenerator:
         model: A ``segment_anything.modeling.Sam`` on its device.
         settings: Those of ``SamAutomaticMaskGenerator``.
     """
+
+    images_at_once = 1
 
     def __init__(self, model: Any, settings: SegmentAnythingConfig) -> None:  # noqa: ANN401
         own = settings.model_dump(exclude={"engine", "model", "mode"})
@@ -117,6 +149,12 @@ class StockGenerator:
         # From the image's size alone, so that an image's answer never depends on another's.
         fits = _LOGIT_BYTES // (_BYTES_PER_PROMPT_AND_PIXEL * image.shape[0] * image.shape[1])
         return max(1, min(wanted, int(fits)))
+
+    def generate_all(
+        self, images: Sequence[RgbImage], points_per_batch: int
+    ) -> list[list[FoundMask]]:
+        """Find masks of each image, one after the other."""
+        return [self.generate(image, points_per_batch) for image in images]
 
     def generate(self, image: RgbImage, points_per_batch: int) -> list[FoundMask]:
         """Find masks, decoding so many prompts at once.
@@ -146,6 +184,11 @@ def _found(record: dict[str, Any]) -> FoundMask:
     mask = rle.from_uncompressed(height, width, runs["counts"])
     x, y = map(float, point)
     return FoundMask(mask, record["predicted_iou"], record["stability_score"], (x, y))
+
+
+def _regions(found: list[FoundMask]) -> tuple[Region, ...]:
+    regions = [region for region in map(_region, found) if region is not None]
+    return tuple(sorted(regions, key=_best_first))
 
 
 def _best_first(region: Region) -> tuple[float, float, float, float, str]:

@@ -7,7 +7,7 @@ tokens and cancel in a softmax over them; biases of values pass through a weight
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import torch  # noqa: TID253
@@ -16,8 +16,8 @@ from torch.nn import functional  # noqa: TID253
 
 from pipeline.engines.fast_sam.products import batched
 
-_CACHE_BYTES: Final = 2**22
-"""Image tokens that a CPU's cache holds beside everything else; vit_b has 4 MB per prompt."""
+_CACHE_BYTES: Final = 2**20
+"""Image tokens that a core's cache holds; one prompt of the published sizes has 4 MB of them."""
 
 
 def prompts_at_once(image: Tensor) -> int:
@@ -38,23 +38,32 @@ def split(attention: Any, x: Tensor) -> Tensor:  # noqa: ANN401  the library is 
     return x.view(*x.shape[:2], attention.num_heads, -1).transpose(1, 2).contiguous()
 
 
-def read_shared(attention: Any, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:  # noqa: ANN401
-    """Let the tokens of all prompts look at one image, as one long row of queries.
+def read_shared(
+    attention: Any,  # noqa: ANN401
+    tokens: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    counts: Sequence[int],
+) -> Tensor:
+    """Let the tokens of all prompts on an image look at it, as one long row of queries.
 
     Args:
         attention: ``segment_anything.modeling.transformer.Attention``.
         tokens: With their positions, (B, T, C).
-        keys: Projected image tokens, (1, heads, N, d).
+        keys: Projected tokens of the images, (n, heads, N, d).
         values: The same.
+        counts: Prompts per image.
 
     Returns:
         What is added to the tokens, (B, T, C).
     """
-    batch, count, _ = tokens.shape
-    q = split(attention, attention.q_proj(tokens).view(1, batch * count, -1)).to(keys.dtype)
-    seen = functional.scaled_dot_product_attention(q, keys, values)
-    joined = seen.transpose(1, 2).reshape(batch, count, -1)
-    out: Tensor = attention.out_proj(joined.to(tokens.dtype))
+    queries = attention.q_proj(tokens).split(list(counts))
+    seen = []
+    for rows, k, v in zip(queries, keys.split(1), values.split(1), strict=True):
+        q = split(attention, rows.flatten(0, 1)[None]).to(keys.dtype)
+        one = functional.scaled_dot_product_attention(q, k, v)
+        seen.append(one.transpose(1, 2).reshape(rows.shape))
+    out: Tensor = attention.out_proj(torch.cat(seen).to(tokens.dtype))
     return out
 
 
@@ -104,22 +113,28 @@ class Writing:
         self._asked = split(attention, attention.k_proj(placed)) * _scale(attention)
         self._answers = _answers(attention, tokens).to(dtype)
 
-    def to_shared(self, keys: Tensor, queries: Tensor) -> list[Tensor]:
-        """Write to an image that all prompts share.
+    def to_shared(self, keys: Tensor, queries: Tensor, counts: Sequence[int]) -> list[Tensor]:
+        """Write to images that their prompts share.
 
         Args:
-            keys: Image tokens, (1, N, C).
-            queries: Their projections, (1, heads, N, d).
+            keys: Image tokens, (n, N, C).
+            queries: Their projections, (n, heads, N, d).
+            counts: Prompts per image.
 
         Returns:
-            Image tokens in chunks of prompts, (n, N, C).
+            Image tokens in chunks of prompts, (m, N, C).
         """
-        size = prompts_at_once(keys)
-        asked = self._asked.to(self._dtype).split(size)
-        return [
-            self._change(keys, torch.matmul(rows, queries.transpose(2, 3)), answers)
-            for rows, answers in zip(asked, self._answers.split(size), strict=True)
+        size = prompts_at_once(keys[:1])
+        prompts = self._asked.to(self._dtype).split(list(counts)), self._answers.split(list(counts))
+        changed = [
+            self._change(image, torch.matmul(asked, projected.transpose(2, 3)), answers)
+            for image, projected, *own in zip(
+                keys.split(1), queries.split(1), *prompts, strict=True
+            )
+            for asked, answers in zip(*(value.split(size) for value in own), strict=True)
         ]
+        # Where a chunk may hold them all, what follows is one product for all images.
+        return [torch.cat(changed)] if len(changed) > 1 and sum(counts) <= size else changed
 
     def to_own(self, images: list[Tensor], positions: Tensor) -> list[Tensor]:
         """Write to image tokens in chunks of prompts, (n, N, C); gives new ones."""

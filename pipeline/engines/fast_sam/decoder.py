@@ -1,4 +1,4 @@
-"""The mask decoder for many point prompts on one image.
+"""The mask decoder for many point prompts, on one image or on several.
 
 Exact algebra, nothing is approximated; only the order of additions differs from the library's
 (1e-6 in the logits):
@@ -12,6 +12,7 @@ Exact algebra, nothing is approximated; only the order of additions differs from
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +25,16 @@ from pipeline.engines.fast_sam.upscaling import Upscaling
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageSide:
-    """What all prompts on an image share.
+    """What all prompts on an image share; i is the image.
 
     Attributes:
-        keys: Image tokens, (1, N, C).
+        keys: Image tokens, (n, N, C).
         positions: Their positional encoding, (1, N, C).
         token_keys, token_values: Projections of the first token-to-image attention,
-            (1, heads, N, d).
-        queries: Projection of the first image-to-token attention, (1, heads, N, d).
+            (n, heads, N, d).
+        queries: Projection of the first image-to-token attention, (n, heads, N, d).
+        counts: How many of a batch's prompts, one behind the other, each image has; with none
+            all of them belong to the only image.
     """
 
     keys: Tensor
@@ -39,6 +42,19 @@ class ImageSide:
     token_keys: Tensor
     token_values: Tensor
     queries: Tensor
+    counts: tuple[int, ...] = ()
+
+    def asked(self, first: int, counts: Sequence[int]) -> ImageSide:
+        """Take the images from ``first`` on, each with so many prompts."""
+        images = slice(first, first + len(counts))
+        return ImageSide(
+            self.keys[images],
+            self.positions,
+            self.token_keys[images],
+            self.token_values[images],
+            self.queries[images],
+            tuple(counts),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,11 +94,16 @@ class PromptDecoder:
         """Rows and columns of the logits."""
         return 4 * int(self._grid[0])
 
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of the image tokens that a prompt has to itself, in fp32."""
+        return int(self._grid[0] * self._grid[1] * self._prompts.embed_dim * 4)
+
     def share(self, features: Tensor) -> ImageSide:
         """Compute what all prompts on an image share.
 
         Args:
-            features: The image encoder's answer, (1, C, h, w), fp32.
+            features: The image encoder's answers, (n, C, h, w), fp32.
         """
         dense = self._prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
         keys = _as_tokens(features + dense)
@@ -105,20 +126,23 @@ class PromptDecoder:
             image: From ``share``.
             points: One foreground point per prompt, (B, 2), x and y in the model's frame.
         """
+        counts = image.counts or (len(points),)
         start = self._embed(points)
         tokens, images = start, list[Tensor]()
         for number, layer in enumerate(self._transformer.layers):
             tokens = _among_tokens(layer, tokens, start)
             reading = layer.cross_attn_token_to_image
             if number == 0:
-                seen = read_shared(reading, tokens + start, image.token_keys, image.token_values)
+                seen = read_shared(
+                    reading, tokens + start, image.token_keys, image.token_values, counts
+                )
             else:
                 seen = read(reading, tokens + start, images, image.positions)
             tokens = layer.norm2(tokens + seen)
             tokens = layer.norm3(tokens + layer.mlp(tokens))
             writing = Writing(layer, tokens, tokens + start, self._dtype)
             if number == 0:
-                images = writing.to_shared(image.keys, image.queries)
+                images = writing.to_shared(image.keys, image.queries, counts)
             else:
                 images = writing.to_own(images, image.positions)
         last = self._transformer.final_attn_token_to_image

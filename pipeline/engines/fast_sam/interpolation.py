@@ -9,15 +9,19 @@ not aligned, fp32): the same products and sums in the same order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.engines.fast_sam.kernel import scan
 from pipeline.records import Bitmap
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Logits: TypeAlias = NDArray[np.float32]
 Axis: TypeAlias = tuple[
@@ -40,6 +44,14 @@ class Measures:
 
     stability: NDArray[np.float32]
     boxes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, figures: NDArray[np.int64]) -> Measures:
+        """Take the figures of masks as the kernels give them, (N, 6)."""
+        counts = figures[:, :2].astype(np.float32)
+        with np.errstate(invalid="ignore"):
+            stability: NDArray[np.float32] = np.divide(counts[:, 0], counts[:, 1])
+        return cls(stability, figures[:, 2:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +77,31 @@ class Interpolator:
         side: Rows and columns of the logits.
         threshold: Logit above which a pixel belongs to a mask.
         offset: Of the stability score.
+
+    Attributes:
+        to_model: Axes down and across from logits to the part of the model's frame in use.
+        to_image: Axes down and across from there to the image.
+        size: Rows and columns of the image.
+        levels: Threshold, threshold + offset, threshold - offset, (3,) float32.
     """
 
     def __init__(self, frame: Frame, side: int, threshold: float, offset: float) -> None:
         model, (high, wide), (height, width) = frame.model, frame.inside, frame.image
-        self._to_model = _cut(axis(side, model), high), _cut(axis(side, model), wide)
-        self._to_image = axis(high, height), axis(wide, width)
+        self.to_model = _cut(axis(side, model), high), _cut(axis(side, model), wide)
+        self.to_image = axis(high, height), axis(wide, width)
         self.size = frame.image
-        self._levels = np.array([threshold, threshold + offset, threshold - offset], np.float32)
+        self.levels = np.array([threshold, threshold + offset, threshold - offset], np.float32)
 
     def measure(self, logits: Logits) -> Measures:
         """Measure masks (N, S, S)."""
+        return Measures.of(self.figures(logits))
+
+    def figures(self, logits: Logits) -> NDArray[np.int64]:
+        """Count pixels of masks (N, S, S) and find their boxes, as ``kernel.scan`` does: (N, 6)."""
         figures = np.zeros((len(logits), 6), np.int64)
         for mask, row in zip(logits, figures, strict=True):
             self._scan(mask, row, _NOTHING)
-        with np.errstate(invalid="ignore"):
-            counts = figures[:, :2].astype(np.float32)
-            stability: NDArray[np.float32] = np.divide(counts[:, 0], counts[:, 1])
-        return Measures(stability, figures[:, 2:])
+        return figures
 
     def draw(self, logits: Logits) -> Bitmap:
         """Draw one mask, (S, S) to (H, W)."""
@@ -91,7 +110,7 @@ class Interpolator:
         return bitmap
 
     def _scan(self, logits: Logits, figures: NDArray[np.int64], bitmap: Bitmap) -> None:
-        scan(logits, self._to_model, self._to_image, self._levels, figures, bitmap)
+        scan(logits, self.to_model, self.to_image, self.levels, figures, bitmap)
 
 
 def _cut(whole: Axis, size: int) -> Axis:
@@ -112,3 +131,7 @@ def axis(inputs: int, outputs: int) -> Axis:
     high = np.minimum(low + 1, inputs - 1).astype(np.int32)
     upper = places - low.astype(np.float32)
     return low, high, np.float32(1) - upper, upper
+
+
+DeviceScan: TypeAlias = "Callable[[Interpolator, Tensor], Tensor]"
+"""Measures masks (N, S, S) where they are: figures (N, 6) as ``kernel.scan`` gives them."""

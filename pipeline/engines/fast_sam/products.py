@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 
 import torch  # noqa: TID253
@@ -43,26 +41,6 @@ def batched(x: Tensor, weight: Tensor) -> Tensor:
     if len(x) == 1:
         return linear(x[0], weight[0])[None]
     return torch.matmul(x, weight.transpose(-1, -2))
-
-
-@contextmanager
-def one_thread(*, when: bool) -> Iterator[None]:
-    """Have torch compute in this thread alone.
-
-    Small products end before a second core has begun; on a busy machine each of them would wait
-    for a thread that does not run.
-
-    Yields:
-        Nothing.
-    """
-    before = torch.get_num_threads()
-    if when:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if when:
-            torch.set_num_threads(before)
 
 
 @cache

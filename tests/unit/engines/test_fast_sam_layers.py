@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,13 @@ SIZES: dict[str, Any] = {
 }
 
 
+@pytest.fixture
+def workers() -> Any:
+    from pipeline.engines.fast_sam.workers import Workers
+
+    return Workers()
+
+
 @pytest.fixture(params=["cache-sized pieces", "all at once, as on a GPU"])
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.engines.fast_sam import attention, encoder, upscaling
@@ -36,7 +44,9 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(encoder, "_BAND_BYTES", 1 if small else 2**40)
     monkeypatch.setattr(upscaling, "_TOKENS_AT_ONCE", {"cpu": 2} if small else {})
     if not small:
-        monkeypatch.setattr(encoder, "_head_by_head", encoder._in_bands)
+        monkeypatch.setattr(
+            encoder, "_head_by_head", lambda _workers, *qkv: encoder._in_bands(*qkv)
+        )
 
 
 @pytest.fixture
@@ -46,7 +56,66 @@ def model() -> Any:
     from pipeline.engines.tiny import build_tiny_sam
 
     torch.manual_seed(3)
-    sam = build_tiny_sam(SIZES).eval().requires_grad_(requires_grad=False)
+    return _lively(build_tiny_sam(SIZES))
+
+
+PUBLISHED: dict[str, Any] = {"vit_b": (12, 12), "vit_l": (24, 16), "vit_h": (32, 16)}
+"""Layers and heads; every fourth part of the layers ends with one that sees the whole image."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_architecture_is_answered_alike(name: str) -> None:
+    """Layers, heads and global attention as published; narrow, on a frame of 9 x 9 tokens."""
+    import torch
+    from segment_anything import sam_model_registry
+
+    from pipeline.config import SegmentAnythingConfig
+    from pipeline.engines.fast_sam import MaskGenerator
+    from pipeline.engines.segment_anything import StockGenerator
+    from pipeline.engines.tiny import build_tiny_sam
+
+    depth, heads = PUBLISHED[name]
+    ends = list(range(depth // 4 - 1, depth, depth // 4))
+    published = inspect.getsource(sam_model_registry[name])
+    for text in (f"encoder_depth={depth}", f"encoder_num_heads={heads}", str(ends)):
+        assert text in published, f"not what the library builds: {text}"
+    sizes = SIZES | {
+        "image_size": 144,
+        "width": 4 * heads,
+        "depth": depth,
+        "heads": heads,
+        "window": 4,
+        "global_attention": ends,
+        "decoder_heads": 8,
+        "prompt_width": 32,
+    }
+    config = SegmentAnythingConfig(
+        engine="segment_anything",
+        model="./.",
+        points_per_side=4,
+        pred_iou_thresh=0.0,
+        stability_score_thresh=0.1,
+        stability_score_offset=0.01,
+        box_nms_thresh=0.9,
+    )
+    found = []
+    image = np.random.default_rng(3).integers(0, 256, (70, 101, 3), np.uint8)
+    for ours in (True, False):
+        torch.manual_seed(5)
+        model = _lively(build_tiny_sam(sizes))
+        make = (
+            MaskGenerator(model, config, torch.float32) if ours else StockGenerator(model, config)
+        )
+        with torch.inference_mode():
+            masks = make.generate(image, 7)
+        found.append(sorted((m.mask.counts, m.point) for m in masks))
+    assert len(found[0]) > 2
+    assert found[0] == found[1]
+
+
+def _lively(sam: Any) -> Any:
+    """Make positions and biases count, as they do in a trained model."""
+    sam = sam.eval().requires_grad_(requires_grad=False)
     for name, weight in sam.named_parameters():
         if "rel_pos" in name or "pos_embed" in name or name.endswith("bias"):
             weight.normal_(0, 0.3)
@@ -54,7 +123,7 @@ def model() -> Any:
 
 
 @pytest.mark.usefixtures("pieces")
-def test_the_encoder_encodes_alike(model: Any) -> None:
+def test_the_encoder_encodes_alike(model: Any, workers: Any) -> None:
     import torch
 
     from pipeline.engines.fast_sam.encoder import ImageEncoder
@@ -62,9 +131,14 @@ def test_the_encoder_encodes_alike(model: Any) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
     image = torch.as_tensor(pixels).permute(2, 0, 1)[None]
     expected = model.image_encoder(model.preprocess(image))
-    features = ImageEncoder(model, torch.float32).encode(pixels)
+    encoder = ImageEncoder(model, torch.float32, workers)
+    features = encoder.encode([pixels])
     assert features.shape == expected.shape
     torch.testing.assert_close(features, expected, rtol=1e-4, atol=2e-5)
+    flat = np.zeros((80, 7, 3), np.uint8)
+    several = encoder.encode([flat, pixels, flat])
+    torch.testing.assert_close(several[1:2], expected, rtol=1e-4, atol=2e-5)
+    torch.testing.assert_close(several[0], several[2])
 
 
 @pytest.mark.usefixtures("pieces")
@@ -83,6 +157,28 @@ def test_the_decoder_decodes_alike(model: Any) -> None:
     drawn = decoder.logits(prompted, kept)
     torch.testing.assert_close(drawn, masks[kept], rtol=1e-4, atol=1e-5)
     assert decoder.logits(prompted, torch.zeros_like(kept)).shape == (0, 20, 20)
+
+
+@pytest.mark.usefixtures("pieces")
+def test_prompts_of_several_images_are_decoded_alike(model: Any) -> None:
+    import torch
+
+    from pipeline.engines.fast_sam.decoder import PromptDecoder
+
+    features, points = torch.randn(4, 16, 5, 5), torch.rand(7, 2) * 80
+    counts = [3, 1, 3]
+    decoder = PromptDecoder(model, torch.float32)
+    # The first of the images has no prompts in this batch.
+    prompted = decoder.attend(decoder.share(features).asked(1, counts), points)
+    expected = [
+        _library(model, one[None], own)
+        for one, own in zip(features[1:], points.split(counts), strict=True)
+    ]
+    scores = torch.cat([scores for _, scores in expected])
+    torch.testing.assert_close(decoder.scores(prompted), scores, rtol=1e-4, atol=1e-5)
+    kept = scores > scores.median()
+    masks = torch.cat([masks for masks, _ in expected])[kept]
+    torch.testing.assert_close(decoder.logits(prompted, kept), masks, rtol=1e-4, atol=1e-5)
 
 
 def _library(model: Any, features: Any, points: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -174,9 +175,9 @@ def test_large_images_are_decoded_few_prompts_at_a_time(
     engine = build(mode="stock", points_per_batch=64)
     used: list[int] = []
 
-    def generate(_image: RgbImage, points_per_batch: int) -> list[Any]:
+    def generate(images: list[RgbImage], points_per_batch: int) -> list[list[Any]]:
         used.append(points_per_batch)
-        return []
+        return [[] for _ in images]
 
     monkeypatch.setattr(engine, "_generate", generate)
     engine.segment([image, np.zeros((1080, 1920, 3), np.uint8)])
@@ -191,11 +192,11 @@ def test_prompts_that_do_not_fit_are_halved_from_then_on(
     generate = engine._generate
     tried: list[int] = []
 
-    def small_device(image: RgbImage, points_per_batch: int) -> Any:
+    def small_device(images: list[RgbImage], points_per_batch: int) -> Any:
         tried.append(points_per_batch)
         if points_per_batch > room:
             raise RuntimeError("CUDA out of memory.")
-        return generate(image, points_per_batch)
+        return generate(images, points_per_batch)
 
     room = 4
     monkeypatch.setattr(engine, "_generate", small_device)
@@ -204,6 +205,64 @@ def test_prompts_that_do_not_fit_are_halved_from_then_on(
     room = 0
     with pytest.raises(OutOfMemoryError):
         engine.segment([image])
+
+
+def test_images_that_do_not_fit_together_are_halved_before_their_prompts(
+    build: Any, image: RgbImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = build()
+    engine._generator.images_at_once = 4
+    generate = engine._generate
+    tried: list[tuple[int, int]] = []
+
+    def small_device(images: list[RgbImage], points_per_batch: int) -> Any:
+        tried.append((len(images), points_per_batch))
+        if len(images) * points_per_batch > room:
+            raise RuntimeError("CUDA out of memory.")
+        return generate(images, points_per_batch)
+
+    room = 32
+    monkeypatch.setattr(engine, "_generate", small_device)
+    assert len(engine.segment([image] * 5)) == 5
+    assert tried == [(4, 16), (2, 16), (2, 16), (1, 16)]
+    assert engine.images_at_once == 2
+    room, tried[:] = 8, []
+    assert len(engine.segment([image] * 2)) == 2
+    assert tried == [(2, 16), (1, 16), (1, 8), (1, 8)]
+    assert engine.images_at_once == 1
+
+
+def test_one_image_is_asked_for_at_a_time_on_a_cpu(build: Any) -> None:
+    assert [build(mode=mode).images_at_once for mode in ("exact", "stock")] == [1, 1]
+
+
+def test_nan_for_one_image_ends_that_image_alone(
+    build: Any, image: RgbImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.infer.questions import Asked, ask
+    from pipeline.records import Failure, StageName
+
+    engine = build()
+    engine._generator.images_at_once = 4
+    expected = engine.segment([image])[0]
+    encode = engine._generator._finder._encoder.encode
+
+    def spoilt(images: Any) -> Any:
+        features = encode(images)
+        for number, pixels in enumerate(images):
+            if pixels.max() < 9:
+                features[number] = float("nan")
+        return features
+
+    monkeypatch.setattr(engine._generator._finder._encoder, "encode", spoilt)
+    pixels = [image, np.zeros((48, 64, 3), np.uint8), image]
+    asked = [Asked(str(n), str(n), one) for n, one in enumerate(pixels)]
+    answers = ask(StageName.SEGMENT, SimpleNamespace(segmenter=engine), asked)  # type: ignore[arg-type]
+    assert isinstance(answers[1], Failure)
+    assert answers[1].reason is Reason.NAN_OUTPUT
+    assert (
+        [r.mask for r in answers[0]] == [r.mask for r in expected] == [r.mask for r in answers[2]]
+    )
 
 
 def test_bf16_encodes_roughly_and_decodes_exactly(build: Any, image: RgbImage) -> None:
