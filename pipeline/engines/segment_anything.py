@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -20,11 +21,14 @@ from pipeline.engines.batching import shrinking
 from pipeline.engines.checkpoints import fill, load_state
 from pipeline.engines.devices import Device, Precision, autocast, free_memory
 from pipeline.engines.fast_sam import FoundMask, MaskGenerator
+from pipeline.engines.fast_sam.products import cpu_has_bf16
 from pipeline.engines.quiet import quiet
 from pipeline.engines.tiny import build_tiny_sam
 from pipeline.errors import ImageRejectedError, WeightsError
 from pipeline.records import Point, Reason, Region, RgbImage
 from pipeline.weights import ModelFiles
+
+_log = logging.getLogger(__name__)
 
 TINY_CONFIG: Final = "sam_config.json"
 
@@ -175,7 +179,14 @@ def _generator(
     if config.mode == "stock":
         _encode_in(model, device, precision)
         return StockGenerator(model, config)
-    return MaskGenerator(model, config, torch.bfloat16 if precision == "bf16" else torch.float32)
+    if precision == "fp32":
+        return MaskGenerator(model, config, torch.float32)
+    if device == "cpu" and not cpu_has_bf16():
+        _log.warning(
+            "stages.segment.mode: fast computes in bf16, which this processor does not have: "
+            "`mode: exact` is faster here, and gives the library's masks"
+        )
+    return MaskGenerator(model, config, torch.bfloat16)
 
 
 def _found(record: dict[str, Any]) -> FoundMask:

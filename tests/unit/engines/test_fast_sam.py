@@ -141,6 +141,33 @@ def test_an_answer_does_not_depend_on_the_images_before_it(segment: Any) -> None
     assert segment(image, "exact") == segment(image, "exact")
 
 
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_bf16_is_multiplied_on_every_processor(
+    has_bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from pipeline.engines.fast_sam import products
+
+    if has_bf16 and not products.cpu_has_bf16():
+        pytest.skip("this processor has no bf16")
+    monkeypatch.setattr(products, "_takes", lambda dtype: has_bf16 or dtype != torch.bfloat16)
+    x, weight = torch.ones(3, 8, dtype=torch.bfloat16), torch.ones(5, 8, dtype=torch.bfloat16)
+    torch.testing.assert_close(products.linear(x, weight), torch.full((3, 5), 8.0).bfloat16())
+
+
+def test_fast_says_so_where_it_is_not(
+    load: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.engines import segment_anything
+
+    for has_bf16, said in ((True, 0), (False, 1)):
+        caplog.clear()
+        monkeypatch.setattr(segment_anything, "cpu_has_bf16", lambda has=has_bf16: has)
+        load("fast")
+        assert sum("`mode: exact` is faster here" in line for line in caplog.messages) == said
+
+
 def test_bf16_finds_nearly_the_same(segment: Any) -> None:
     image = make_scene(5101).image
     fast, exact = segment(image, "fast"), segment(image, "exact")
