@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pipeline import rle
 from pipeline.errors import EvaluationError
-from pipeline.evaluate.sides import Compared, Comparison, Shape, Side, TruthKind
-from pipeline.evaluate.truth import TrueImage, Truth, read_truth
+from pipeline.evaluate.sides import Compared, Comparison
 from pipeline.labels import Content, CurrentImage, CurrentLabels, Kind, Status
 from pipeline.labels.runs import FinishedRun, RunImage, latest
 from pipeline.records import Box
+from pipeline.truth import Shape, Side, TrueImage, Truth, TruthKind, read_truth
 
 REVIEWED = "reviewed"
 """What ``--truth`` says for the reviewed labels themselves."""

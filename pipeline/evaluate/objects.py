@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate.errors import Fault, FaultKind
-from pipeline.evaluate.sides import IOU, Compared, Shape, box_mask
+from pipeline.evaluate.sides import IOU, Compared, box_mask
 from pipeline.metrics.calibration import Calibration, calibrate
 from pipeline.metrics.cocoeval import Averages, average
 from pipeline.metrics.intervals import Counts, Interval, rate
 from pipeline.metrics.matching import box_overlaps, by_overlap, by_score, mask_overlaps
 from pipeline.records import JsonObject, Mask
+from pipeline.truth import Shape
 
 BACKGROUND: Final = "background"
 _MISPLACED: Final = 0.1

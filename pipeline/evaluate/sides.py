@@ -4,64 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 
 from pipeline import rle
 from pipeline.records import Box, Mask
+from pipeline.truth import Side, TruthKind
 
 IOU: Final = 0.5
 """From which a found object is the true one."""
 
 TEXT_IOU: Final = 0.5
 """The same for lines of text, as in ICDAR 2015."""
-
-
-class TruthKind(StrEnum):
-    """What the truth is."""
-
-    COCO = "coco"
-    COCO_TEXT = "coco_text"
-    REVIEWED = "reviewed"
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """An object or a line of text, on either side.
-
-    Attributes:
-        id: As its side calls it.
-        class_name: Of an object; ``text`` for a line of text.
-        mask: None if there is a box only.
-        area: As COCO sizes count it.
-        score: 1 for truth.
-        text: Transcription; None for objects, and for text that cannot be read.
-        crowd: Truth that may be found any number of times, or not at all.
-    """
-
-    id: str
-    class_name: str
-    box: Box
-    mask: Mask | None
-    area: float
-    score: float = 1.0
-    text: str | None = None
-    crowd: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """What one side says of an image; None where it says nothing of that kind.
-
-    Attributes:
-        tags: Class name → score.
-    """
-
-    objects: tuple[Shape, ...] = ()
-    texts: tuple[Shape, ...] = ()
-    tags: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.evaluate.errors import Fault, FaultKind
-from pipeline.evaluate.sides import TEXT_IOU, Compared, Shape, box_mask
+from pipeline.evaluate.sides import TEXT_IOU, Compared, box_mask
 from pipeline.metrics.calibration import Calibration, calibrate
 from pipeline.metrics.intervals import Counts
 from pipeline.metrics.matching import by_overlap, mask_overlaps
 from pipeline.metrics.reading import Reading, plain, read
 from pipeline.records import Mask
+from pipeline.truth import Shape
 
 
 @dataclass(frozen=True, slots=True)
