@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -21,7 +21,12 @@ TEXT_IOU: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """An image that both sides know."""
+    """An image that both sides know.
+
+    Attributes:
+        found: All that the run wrote.
+        accepted: What of it the policy accepted: it stands without a person's look.
+    """
 
     id: int
     sha256: str
@@ -30,6 +35,11 @@ class Compared:
     height: int
     truth: Side
     found: Side
+    accepted: Side
+
+    def as_accepted(self) -> Compared:
+        """The image as if the run had written only what stands without a person's look."""
+        return replace(self, found=self.accepted)
 
 
 @dataclass(frozen=True, slots=True)
