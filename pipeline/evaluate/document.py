@@ -12,7 +12,6 @@ from pipeline.errors import EvaluationError
 from pipeline.evaluate import objects, tags, texts
 from pipeline.evaluate.compare import compare
 from pipeline.evaluate.errors import SHOWN, counts, entry, worst_first
-from pipeline.evaluate.objects import Pairs
 from pipeline.evaluate.sides import IOU, TEXT_IOU, Compared, Comparison
 from pipeline.metrics.cocoeval import Averages
 from pipeline.metrics.intervals import CONFIDENCE, Counts, Interval
@@ -33,13 +32,13 @@ class Evaluated:
         path: The document on disk.
         document: What is in it.
         comparison: What was compared.
-        pairs: Which objects are the same, image by image; None without objects in the truth.
+        objects: Its objects, with who is whom; None without objects in the truth.
     """
 
     path: Path
     document: JsonObject
     comparison: Comparison
-    pairs: Sequence[Pairs] | None
+    objects: objects.ObjectFigures | None
 
 
 def evaluate(run: RunFile, truth: str) -> Evaluated:
@@ -54,18 +53,18 @@ def evaluate(run: RunFile, truth: str) -> Evaluated:
         ReviewError: There is no finished run.
     """
     comparison = compare(run.config.workspace, truth)
-    document, pairs = measure(comparison)
+    document, things = measure(comparison)
     path = run.config.workspace / "runs" / comparison.run_id / EVALUATION
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         durable_write(path, text.encode())
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be written: {error}") from None
-    return Evaluated(path, document, comparison, pairs)
+    return Evaluated(path, document, comparison, things)
 
 
-def measure(comparison: Comparison) -> tuple[JsonObject, Sequence[Pairs] | None]:
-    """Measure, and lay all figures out; gives the pairs of objects too."""
+def measure(comparison: Comparison) -> tuple[JsonObject, objects.ObjectFigures | None]:
+    """Measure, and lay all figures out; gives those of objects as values too."""
     images = comparison.images
     things = objects.measure(images, comparison.classes) if comparison.classes else None
     tagged = tags.measure(images, comparison.tag_classes) if comparison.tag_classes else None
@@ -94,7 +93,7 @@ def measure(comparison: Comparison) -> tuple[JsonObject, Sequence[Pairs] | None]
         "errors": [entry(fault) for fault in worst_first(faults)[:SHOWN]],
         "n_errors": counts(faults),
     }
-    return document, None if things is None else things.pairs
+    return document, things
 
 
 def _measure_texts(
