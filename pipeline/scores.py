@@ -90,7 +90,9 @@ def _table(rows: Sequence[JsonObject], average: str) -> Table:
             escape(row["name"]),
             str(row["truth"]),
             str(row["found"]),
-            *(_rate(row[name]) for name in ("precision", "recall", "f1")),
+            _rate(row["precision"]),
+            _rate(row["recall"]),
+            _number(row["f1"] and row["f1"]["value"]),
             _number(row.get(average)),
         )
     return table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,11 +78,11 @@ def test_generous_boxes_cost_nothing_until_the_limit(truth: list[Shape], factor:
 @given(lines(), lines(), st.randoms())
 @settings(max_examples=50)
 def test_order_says_nothing_and_all_is_counted_once(
-    found: list[Shape], truth: list[Shape], chance: object
+    found: list[Shape], truth: list[Shape], chance: Random
 ) -> None:
     of = measured(found, truth)
-    chance.shuffle(found)  # type: ignore[attr-defined]
-    chance.shuffle(truth)  # type: ignore[attr-defined]
+    chance.shuffle(found)
+    chance.shuffle(truth)
     again = measured(found, truth)
     assert (of.deteval, of.end_to_end, of.detection) == (
         again.deteval,
@@ -94,7 +96,7 @@ def test_order_says_nothing_and_all_is_counted_once(
         assert rate is not None
         assert 0 <= rate <= 1
     masks = [[box_mask(s.box, SIZE, SIZE) for s in side] for side in (found, truth)]
-    groups = group(*masks, DETEVAL)
+    groups = group(masks[0], masks[1], DETEVAL)
     taken = [n for one in groups for n in one.found], [n for one in groups for n in one.truth]
     assert all(len(side) == len(set(side)) for side in taken)
 
@@ -153,4 +155,5 @@ def test_nothing_is_no_rate() -> None:
     assert count([]).hmean is None
     assert group([], [], DETEVAL) == []
     assert measured([], []).end_to_end.hmean is None
-    assert Group((0,), (0,)) == group(*([box_mask(Box(0, 0, 9, 9), 20, 20)],) * 2, DETEVAL)[0]
+    one = [box_mask(Box(0, 0, 9, 9), 20, 20)]
+    assert group(one, one, DETEVAL) == [Group((0,), (0,))]

@@ -85,8 +85,8 @@ def test_thresholds_go_down_and_a_run_does_what_they_promise(run: RunFile, goal:
     rows = objects["classes"]
     promised = {of.class_name: of.chosen_on + of.judged_on for of in tuned.thresholds}
     for row in rows:
-        of = promised[row["name"]]
-        assert (row["tp"], row["fp"], row["fn"]) == (of.tp, of.fp, of.fn)
+        said = promised[row["name"]]
+        assert (row["tp"], row["fp"], row["fn"]) == (said.tp, said.fp, said.fn)
 
 
 def test_without_findings_thresholds_only_go_up(run: RunFile) -> None:

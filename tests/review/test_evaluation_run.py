@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from bson.raw_bson import RawBSONDocument
 from review.made_runs import SIZE, Shown, make_project, rectangle, write_run
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.errors import ReviewError
 from pipeline.evaluate import evaluate
-from pipeline.labels.log import ReviewLog
 from pipeline.records import JsonObject
 from pipeline.review.evaluation import show_evaluation
 from pipeline.review.fields import EVALUATION
@@ -144,8 +145,7 @@ def test_reviews_do_not_notice_an_evaluation(fo: Any, tmp_path: Path) -> None:
     report = pull(run)
     assert report.images == 1
     assert report.events == {"accepted": 1, "relabelled": 1, "text_corrected": 1}
-    decided = ReviewLog(run.config.workspace)[sample["sha256"]]
-    show_evaluation(run, evaluate(run, "reviewed" if decided.done else truth))
+    show_evaluation(run, evaluate(run, truth))
     assert pull(run).images == 0
     again = publish(run)
     assert again.decided == 3
@@ -190,3 +190,40 @@ def test_a_field_of_somebody_else_is_left_alone(fo: Any, tmp_path: Path) -> None
     with pytest.raises(ReviewError, match="somebody else's"):
         show_evaluation(run, evaluate(run, write_truth(tmp_path)))
     assert dataset.list_evaluations() == []
+
+
+def test_what_people_made_of_the_labels_is_truth_too(fo: Any, tmp_path: Path) -> None:
+    run = published(tmp_path)
+    dataset = fo.load_dataset(dataset_name(run))
+    sample = dataset.match({"file_name": "b.png"}).first()
+    sample["objects"].detections[0]["review"] = "rejected"
+    sample["status"] = "done"
+    sample.save()
+    pull(run)
+    assert show_evaluation(run, evaluate(run, "reviewed")) == 1
+    dataset.reload()
+    assert dataset.count("truth.detections") == 1
+    assert dataset.sum(f"{EVALUATION}_fp") == 1
+    assert pull(run).images == 0
+
+
+def test_the_command_needs_no_database(fo: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    run = make_project(tmp_path, list(FOUND))
+    write_run(run, [Shown(name, objects) for name, objects in FOUND.items()])
+    words = ["evaluate", str(run.path), "--truth", write_truth(tmp_path)]
+
+    def said(*more: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, [*words, *more], catch_exceptions=False)
+        return result.exit_code, " ".join(result.output.split())
+
+    code, output = said()
+    assert code == 0
+    assert "not in FiftyOne: made-" in output
+    with pytest.raises(ReviewError, match="no such dataset"):
+        said("--publish")
+    publish(run)
+    assert "FiftyOne: 3 samples" in said()[1]
+    assert "FiftyOne" not in said("--no-publish")[1]
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI")
+    assert "FiftyOne" not in said()[1], "a workspace without a database is not given one"
+    assert not (run.config.workspace / "fiftyone").exists()
