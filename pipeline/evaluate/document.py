@@ -31,13 +31,11 @@ class Evaluated:
     Attributes:
         path: The document on disk.
         document: What is in it.
-        comparison: What was compared.
         objects: Its objects, with who is whom; None without objects in the truth.
     """
 
     path: Path
     document: JsonObject
-    comparison: Comparison
     objects: objects.ObjectFigures | None
 
 
@@ -60,7 +58,7 @@ def evaluate(run: RunFile, truth: str) -> Evaluated:
         durable_write(path, text.encode())
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be written: {error}") from None
-    return Evaluated(path, document, comparison, things)
+    return Evaluated(path, document, things)
 
 
 def measure(comparison: Comparison) -> tuple[JsonObject, objects.ObjectFigures | None]:

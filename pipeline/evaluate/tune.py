@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -192,28 +191,24 @@ class _Judge:
         self._comparison, self._evidence = comparison, Evidence(run)
         wanted = {image.sha256 for image in comparison.images}
         self._images = {image.sha256: image for image in run.images() if image.sha256 in wanted}
-        lost = any(self._evidence.of(image) is None for image in self._images.values())
-        self.note = NO_FINDINGS if lost else None
-
-    @cached_property
-    def generous(self) -> _Half:
-        """The half that thresholds are chosen on, with all that has any score."""
-        images = self._comparison.images
-        return _halves(images if self.note else self._judged(_floor(self._evidence.policy)))[0]
+        generous = self._judged(_floor(self._evidence.policy))
+        self.note = NO_FINDINGS if generous is None else None
+        # The half that thresholds are chosen on, with all that has any score.
+        self._generous = _halves(comparison.images if generous is None else generous)[0]
 
     def choose(self, name: str, key: str, goal: Goal) -> float | None:
         """Choose the threshold of a class."""
         present = _present(self._evidence.policy)(name, key)
-        return choose(*self.generous.judged(name, key), goal, present)
+        return choose(*self._generous.judged(name, key), goal, present)
 
     def judge(self, chosen: _Chosen, written: Sequence[_Half], goal: Goal) -> list[Threshold]:
         """Say what thresholds do."""
-        policy, halves = self._evidence.policy, written
-        if self.note is None:
-            halves = _halves(self._judged(_with(policy, chosen)))
+        policy = self._evidence.policy
+        judged = None if self.note else self._judged(_with(policy, chosen))
+        halves = written if judged is None else _halves(judged)
         present, thresholds = _present(policy), []
         for (name, key), value in chosen.items():
-            cut = (value or 0.0) if self.note else 0.0
+            cut = (value or 0.0) if judged is None else 0.0
             here, there = (_cut(*half.judged(name, key), cut) for half in halves)
             before = _cut(*written[1].judged(name, key), 0.0)
             shown = None if goal.precision is None else at_least(there.tp, there.found)
@@ -221,12 +216,13 @@ class _Judge:
             thresholds.append(Threshold(name, key, now, value, here, there, before, shown))
         return thresholds
 
-    def _judged(self, policy: PolicyConfig) -> list[Compared]:
-        """What the run would have written by another policy."""
+    def _judged(self, policy: PolicyConfig) -> list[Compared] | None:
+        """What the run would have written by another policy; None if findings are lost."""
         judged = []
         for image in self._comparison.images:
             derived = self._evidence.of(self._images[image.sha256], policy)
-            assert derived is not None, "the findings were there a moment ago"
+            if derived is None:
+                return None
             found = derived_side(derived.labels, self._comparison.classes)
             judged.append(replace(image, found=found))
         return judged
