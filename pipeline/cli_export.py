@@ -14,7 +14,9 @@ from pipeline.cli_options import AsJson, ConfigPath, Workspace, read_run_file
 from pipeline.console import out
 
 if TYPE_CHECKING:
+    from pipeline.evaluate import Evaluated
     from pipeline.export import Choice, ExportReport
+    from pipeline.runfile import RunFile
 
 
 def export(
@@ -116,13 +118,22 @@ def _size(n_bytes: int) -> str:
 def evaluate(
     config: ConfigPath,
     truth: Annotated[str, typer.Option("--truth", help="COCO or COCO-Text file, or `reviewed`.")],
+    publish: Annotated[
+        bool | None,
+        typer.Option(
+            "--publish/--no-publish",
+            help="Store it in FiftyOne too; default: if there is a dataset.",
+        ),
+    ] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure the labels of the latest run against truth. No model runs."""
     from pipeline.evaluate import evaluate as measure
 
-    done = measure(read_run_file(config, workspace), truth)
+    run_file = read_run_file(config, workspace)
+    done = measure(run_file, truth)
+    shown = _in_fiftyone(run_file, done, publish)
     if as_json:
         typer.echo(json.dumps(done.document, indent=2, ensure_ascii=False))
         return
@@ -130,6 +141,32 @@ def evaluate(
 
     print_evaluation(out, done.document)
     out.print(f"all figures and errors: {escape(str(done.path))}")
+    if shown:
+        out.print(escape(shown))
+
+
+def _in_fiftyone(run_file: RunFile, done: Evaluated, wanted: bool | None) -> str:
+    """Store an evaluation in FiftyOne; says what came of it.
+
+    Raises:
+        ReviewError: It was asked for and cannot be done.
+    """
+    if wanted is False:
+        return ""
+    from pipeline.errors import ReviewError
+    from pipeline.review.evaluation import is_published, show_evaluation
+    from pipeline.review.mongod import check_mongod
+
+    if wanted is None and not is_published(run_file.config.workspace):
+        return ""
+    try:
+        check_mongod()
+        n = show_evaluation(run_file, done)
+    except ReviewError as error:
+        if wanted:
+            raise
+        return f"not in FiftyOne: {error}"
+    return f"FiftyOne: {n} samples, panel Model Evaluation; fields truth, predictions"
 
 
 def tune(

@@ -66,17 +66,19 @@ class Evidence:
             None if self.prompts is None else Vocabulary.build(self.policy, self.prompts)
         )
 
-    def of(self, image: RunImage) -> Derived | None:
+    def of(self, image: RunImage, policy: PolicyConfig | None = None) -> Derived | None:
         """Derive the labels of an image again; None if the store has not all it takes.
 
         Args:
             image: Of the run.
+            policy: What to decide by instead of the run's policy, of which it may differ in
+                thresholds only.
         """
         findings = self._findings(image)
         if findings is None:
             return None
         try:
-            return Derived(findings, fuse(findings, self.policy, self.vocabulary))
+            return Derived(findings, fuse(findings, policy or self.policy, self.vocabulary))
         except EngineError:  # vectors of another model: the store was tampered with
             return None
 

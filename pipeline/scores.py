@@ -31,7 +31,8 @@ def print_evaluation(out: Console, document: JsonObject) -> None:
     if document["tags"]:
         tags = document["tags"]
         out.print(f"tags: mAP {_number(tags['map'])}, ECE {_number(tags['calibration']['ece'])}")
-        out.print(_table(tags["classes"], "AP"))
+        ends = [{"name": "all", **tags["overall"]}, {"name": "accepted", **tags["accepted"]}]
+        out.print(_table([*tags["classes"], *ends], "AP"))
     if document["texts"]:
         _print_texts(out, document["texts"])
     errors = ", ".join(f"{n} {kind}" for kind, n in document["n_errors"].items())
@@ -49,16 +50,28 @@ def _print_objects(out: Console, objects: JsonObject) -> None:
             )
             second = "agrees" if objects[kind]["agree"] else "[red]DISAGREES[/]"
             out.print(f"{kind:4} {shown}; faster-coco-eval {second}")
-    overall = {"name": "all", **objects["overall"]}
-    out.print(_table([*objects["classes"], overall], "AP_mask"))
+    ends = [{"name": "all", **objects["overall"]}, {"name": "accepted", **objects["accepted"]}]
+    out.print(_table([*objects["classes"], *ends], "AP_mask"))
     out.print(f"calibration: ECE {_number(objects['calibration']['ece'])}")
 
 
 def _print_texts(out: Console, texts: JsonObject) -> None:
-    for kind in ("detection", "end_to_end"):
-        of = texts[kind]
-        shown = ", ".join(f"{name} {_rate(of[name])}" for name in ("precision", "recall", "hmean"))
-        out.print(f"text {kind.replace('_', ' ')}: {shown}", markup=False)
+    rows = {
+        "found, IoU 0.5": texts["detection"],
+        "found, DetEval": texts["deteval"],
+        "read": texts["end_to_end"],
+        "read, accepted": texts["accepted"]["end_to_end"],
+        "word spotting": texts["word_spotting"],
+    }
+    table = Table("text", "true", "found", "precision", "recall", "hmean", box=None)
+    for column in table.columns:
+        column.no_wrap = True
+    for name, of in rows.items():
+        hmean = of["hmean"]
+        single = hmean["value"] if isinstance(hmean, dict) else hmean
+        rates = (_rate(of["precision"]), _rate(of["recall"]), _number(single))
+        table.add_row(name, str(of["truth"]), str(of["found"]), *rates)
+    out.print(table)
     reading = texts["recognition"]
     out.print(
         f"text read: {reading['pairs']} lines, exact {_number(reading['exact'])}, "
@@ -77,7 +90,9 @@ def _table(rows: Sequence[JsonObject], average: str) -> Table:
             escape(row["name"]),
             str(row["truth"]),
             str(row["found"]),
-            *(_rate(row[name]) for name in ("precision", "recall", "f1")),
+            _rate(row["precision"]),
+            _rate(row["recall"]),
+            _number(row["f1"] and row["f1"]["value"]),
             _number(row.get(average)),
         )
     return table
@@ -94,21 +109,38 @@ def _error(error: JsonObject) -> str:
 def print_tuned(out: Console, tuned: Tuned) -> None:
     """Print proposed thresholds with what they do on images they have not seen."""
     here, there = tuned.images
-    table = Table("class", "key", "threshold", "precision", "recall", "before", box=None)
+    several = len({of.key for of in tuned.thresholds}) > 1
+    columns = [
+        "class",
+        *(["key"] if several else []),
+        "now",
+        "proposed",
+        "precision",
+        "recall",
+        "before",
+    ]
+    table = Table(*columns, *(["at least"] if tuned.precision else []), box=None)
     for column in table.columns:
         column.no_wrap = True
     for of in tuned.thresholds:
         table.add_row(
             escape(of.class_name),
-            of.key.removesuffix("_threshold"),
-            _number(of.value) if of.value is not None else "goal not reached",
+            *([of.key.removesuffix("_threshold")] if several else []),
+            f"{of.present:g}",
+            f"{of.value:g}" if of.value is not None else "none",
             _interval(of.judged_on.precision),
             _interval(of.judged_on.recall),
-            _interval(of.before.precision),
+            _interval(of.before.precision).partition(" ")[0],
+            *([] if of.at_least is None else [f"{of.at_least:.2f}"]),
         )
-    out.print(f"chosen on {here} images, judged on the other {there}:")
+    out.print(f"chosen on {here} images, judged on the other {there} (before: precision there):")
     out.print(table)
-    out.print(f"[yellow]{escape(tuned.warning)}[/]")
+    if any(of.value is None for of in tuned.thresholds):
+        out.print("none: no threshold reaches the goal on the half it is chosen on; left as it is")
+    if tuned.precision:
+        out.print("at least: precision the other half shows at 95 %, for each class alone")
+    for line in filter(None, (tuned.note, tuned.warning)):
+        out.print(f"[yellow]{escape(line)}[/]")
     out.print(f"policy: {escape(str(tuned.path))}")
 
 
@@ -116,9 +148,11 @@ def _interval(value: Any) -> str:  # noqa: ANN401  an Interval or None; naming i
     return "-" if value is None else f"{value.value:.2f} {value.low:.2f}-{value.high:.2f}"
 
 
-def _rate(value: JsonObject | None) -> str:
+def _rate(value: JsonObject | float | None) -> str:
     if value is None:
         return "-"
+    if isinstance(value, float):
+        return f"{value:.2f}"
     return f"{value['value']:.2f} {value['low']:.2f}-{value['high']:.2f}"
 
 

@@ -1,8 +1,7 @@
 """How good the labels of a run are, against truth or against what people made of them.
 
 sides       what is compared: images with labels of truth and of the run
-truth       COCO and COCO-Text files as truth
-reviewed    what people made of the labels as truth
+compare     brings a run together with a file of truth, or with what people made of it
 objects     boxes, masks and classes
 tags        tags of images
 texts       lines of text: found, and read

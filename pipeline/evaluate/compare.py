@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pipeline import rle
 from pipeline.errors import EvaluationError
-from pipeline.evaluate.sides import Compared, Comparison, Shape, Side, TruthKind
-from pipeline.evaluate.truth import TrueImage, Truth, read_truth
+from pipeline.evaluate.sides import Compared, Comparison
 from pipeline.labels import Content, CurrentImage, CurrentLabels, Kind, Status
 from pipeline.labels.runs import FinishedRun, RunImage, latest
-from pipeline.records import Box
+from pipeline.records import Box, Decision, ImageLabels
+from pipeline.truth import Shape, Side, TrueImage, Truth, TruthKind, read_truth
 
 REVIEWED = "reviewed"
 """What ``--truth`` says for the reviewed labels themselves."""
@@ -92,17 +92,54 @@ class _Known:
 
 
 def _compared(image: RunImage, side: Side, truth: Truth) -> Compared:
-    found = found_side(image)
-    if truth.classes is not None:
-        known = set(truth.classes)
-        kept = tuple(shape for shape in found.objects if shape.class_name in known)
-        found = Side(kept, found.texts, found.tags)
-    return Compared(image.id, image.sha256, image.file_name, image.width, image.height, side, found)
+    return of_run(image, side, None if truth.classes is None else set(truth.classes))
 
 
-def found_side(image: RunImage) -> Side:
-    """What the run says of an image, as it was before anybody reviewed it."""
-    return _side(((label.id, label.content, label.facts.score) for label in image.labels), image)
+def of_run(image: RunImage, truth: Side, classes: set[str] | None) -> Compared:
+    """Hold an image of the run, as it was before anybody reviewed it, against its truth.
+
+    Args:
+        image: Of the run.
+        truth: What is true.
+        classes: Objects that the truth speaks of; None for all.
+    """
+    kept = [
+        label
+        for label in image.labels
+        if classes is None or label.content.kind is not Kind.OBJECT
+        or label.content.label in classes
+    ]  # fmt: skip
+    found, accepted = (
+        _side(((one.id, one.content, one.facts.score) for one in labels), image)
+        for labels in (kept, [one for one in kept if one.facts.decision == Decision.ACCEPT.value])
+    )
+    return Compared(
+        image.id,
+        image.sha256,
+        image.file_name,
+        image.width,
+        image.height,
+        truth,
+        found,
+        accepted,
+    )
+
+
+def derived_side(labels: ImageLabels, classes: Sequence[str] | None) -> Side:
+    """What a policy makes of an image's findings: objects and tags that it does not drop.
+
+    Args:
+        labels: As fuse gives them, dropped ones included.
+        classes: Objects that the truth speaks of; None for all.
+    """
+    objects = [
+        Shape("", one.class_name, one.region.box, one.region.mask, one.region.area, one.score)
+        for one in labels.instances
+        if one.verdict.decision is not Decision.DROP
+        and (classes is None or one.class_name in classes)
+    ]
+    stands = [one for one in labels.tags if one.verdict.decision is not Decision.DROP]
+    return Side(tuple(objects), (), {one.class_name: one.score for one in stands})
 
 
 def _side(labels: Iterable[tuple[str, Content, float | None]], image: RunImage) -> Side:
@@ -157,18 +194,9 @@ def _ordered(order: Sequence[str], names: set[str]) -> list[str] | None:
 
 
 def _of_reviews(image: CurrentImage) -> Compared:
-    run = image.image
     stands = (
         (label.id, label.content, None)
         for label in image.labels
         if label.status is not Status.REJECTED
     )
-    return Compared(
-        run.id,
-        run.sha256,
-        run.file_name,
-        run.width,
-        run.height,
-        _side(stands, run),
-        found_side(run),
-    )
+    return of_run(image.image, _side(stands, image.image), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -12,15 +12,16 @@ from pipeline.errors import EvaluationError
 from pipeline.evaluate import objects, tags, texts
 from pipeline.evaluate.compare import compare
 from pipeline.evaluate.errors import SHOWN, counts, entry, worst_first
-from pipeline.evaluate.sides import IOU, TEXT_IOU, Comparison
+from pipeline.evaluate.sides import IOU, TEXT_IOU, Compared, Comparison
 from pipeline.metrics.cocoeval import Averages
 from pipeline.metrics.intervals import CONFIDENCE, Counts, Interval
+from pipeline.metrics.places import DETEVAL, Detection
 from pipeline.records import JsonObject
 from pipeline.runfile import RunFile
 from pipeline.store.parts import durable_write
 
 EVALUATION: Final = "evaluation.json"
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,12 @@ class Evaluated:
     Attributes:
         path: The document on disk.
         document: What is in it.
+        objects: Its objects, with who is whom; None without objects in the truth.
     """
 
     path: Path
     document: JsonObject
+    objects: objects.ObjectFigures | None
 
 
 def evaluate(run: RunFile, truth: str) -> Evaluated:
@@ -48,24 +51,25 @@ def evaluate(run: RunFile, truth: str) -> Evaluated:
         ReviewError: There is no finished run.
     """
     comparison = compare(run.config.workspace, truth)
-    document = lay_out(comparison)
+    document, things = measure(comparison)
     path = run.config.workspace / "runs" / comparison.run_id / EVALUATION
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         durable_write(path, text.encode())
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be written: {error}") from None
-    return Evaluated(path, document)
+    return Evaluated(path, document, things)
 
 
-def lay_out(comparison: Comparison) -> JsonObject:
-    """Measure, and lay all figures out."""
+def measure(comparison: Comparison) -> tuple[JsonObject, objects.ObjectFigures | None]:
+    """Measure, and lay all figures out; gives those of objects as values too."""
     images = comparison.images
     things = objects.measure(images, comparison.classes) if comparison.classes else None
     tagged = tags.measure(images, comparison.tag_classes) if comparison.tag_classes else None
-    lines = texts.measure(images) if comparison.has_texts else None
-    faults = [fault for part in (things, tagged, lines) if part for fault in part.faults]
-    return {
+    lines = _measure_texts(images) if comparison.has_texts else None
+    parts = (things, tagged, lines and lines[0])
+    faults = [fault for part in parts if part for fault in part.faults]
+    document: JsonObject = {
         "version": _VERSION,
         "run_id": comparison.run_id,
         "truth": _truth(comparison),
@@ -74,13 +78,27 @@ def lay_out(comparison: Comparison) -> JsonObject:
             "only_in_run": comparison.only_in_run,
             "only_in_truth": comparison.only_in_truth,
         },
-        "settings": {"iou": IOU, "text_iou": TEXT_IOU, "confidence": CONFIDENCE},
+        "settings": {
+            "iou": IOU,
+            "text_iou": TEXT_IOU,
+            "deteval": asdict(DETEVAL),
+            "same_place": asdict(texts.SAME_PLACE),
+            "confidence": CONFIDENCE,
+        },
         "objects": things and _objects(things),
         "tags": tagged and _tags(tagged),
-        "texts": lines and _texts(lines),
+        "texts": lines and {**_texts(lines[0]), "accepted": _texts_read(lines[1])},
         "errors": [entry(fault) for fault in worst_first(faults)[:SHOWN]],
         "n_errors": counts(faults),
     }
+    return document, things
+
+
+def _measure_texts(
+    images: Sequence[Compared],
+) -> tuple[texts.TextFigures, texts.TextFigures]:
+    """Measure all lines, and those that stand without a person's look."""
+    return texts.measure(images), texts.measure([image.as_accepted() for image in images])
 
 
 def _truth(comparison: Comparison) -> JsonObject:
@@ -101,6 +119,7 @@ def _objects(figures: objects.ObjectFigures) -> JsonObject:
         "box": _averages(figures.box),
         "mask": masks and _averages(masks),
         "overall": rates(figures.overall),
+        "accepted": rates(figures.accepted),
         "classes": [
             {
                 "name": name,
@@ -132,6 +151,7 @@ def _tags(figures: tags.TagFigures) -> JsonObject:
     return {
         "map": figures.mean,
         "overall": rates(figures.overall),
+        "accepted": rates(figures.accepted),
         "classes": [
             {"name": name, "AP": figures.precisions[name], **rates(of)}
             for name, of in classes.items()
@@ -144,8 +164,31 @@ def _texts(figures: texts.TextFigures) -> JsonObject:
     return {
         "detection": rates(figures.detection, "hmean"),
         "recognition": asdict(figures.recognition),
-        "end_to_end": rates(figures.end_to_end, "hmean"),
+        **_texts_read(figures),
+        "end_to_end_iou": rates(figures.end_to_end_iou, "hmean"),
         "calibration": asdict(figures.calibration),
+    }
+
+
+def _texts_read(figures: texts.TextFigures) -> JsonObject:
+    return {
+        "deteval": _deteval(figures.deteval),
+        "end_to_end": _read(figures.end_to_end),
+        "word_spotting": _read(figures.word_spotting),
+    }
+
+
+def _deteval(of: Detection) -> JsonObject:
+    means = {"precision": of.precision, "recall": of.recall, "hmean": of.hmean}
+    return asdict(of) | means
+
+
+def _read(of: texts.Read) -> JsonObject:
+    precision, recall = of.by_found.precision, of.by_truth.recall
+    return asdict(of) | {
+        "precision": _interval(precision),
+        "recall": _interval(recall),
+        "hmean": of.hmean,
     }
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from pipeline.evaluate.sides import Compared, Shape
+from pipeline.evaluate.sides import Compared
 from pipeline.records import Box, JsonObject
+from pipeline.truth import Shape
 
 SHOWN: Final = 500
 

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate.errors import Fault, FaultKind
-from pipeline.evaluate.sides import IOU, Compared, Shape, box_mask
+from pipeline.evaluate.sides import IOU, Compared, box_mask
 from pipeline.metrics.calibration import Calibration, calibrate
 from pipeline.metrics.cocoeval import Averages, average
 from pipeline.metrics.intervals import Counts, Interval, rate
 from pipeline.metrics.matching import box_overlaps, by_overlap, by_score, mask_overlaps
 from pipeline.records import JsonObject, Mask
+from pipeline.truth import Shape
 
 BACKGROUND: Final = "background"
 _MISPLACED: Final = 0.1
@@ -42,12 +43,16 @@ class ObjectFigures:
     Attributes:
         mask: None where the truth has boxes only.
         classes: In the order of the categories.
+        accepted: Of those that stand without a person's look.
+        pairs: Who is whom, image by image.
         confusion: Rows truth, columns found, background last.
     """
 
     box: Averages
     mask: Averages | None
     classes: Mapping[str, Counts]
+    accepted: Counts
+    pairs: Sequence[Pairs]
     confusion: NDArray[np.int64]
     calibration: Calibration
     sizes: tuple[Size, ...]
@@ -98,6 +103,8 @@ def measure(images: Sequence[Compared], classes: Sequence[str]) -> ObjectFigures
         _average(images, classes, masks=False),
         _average(images, classes, masks=True) if has_masks else None,
         _per_class(paired, classes),
+        overall([pair(image.as_accepted()) for image in images], classes),
+        paired,
         _confusion(paired, classes),
         calibrate([shape.score for shape, _ in outcomes], [right for _, right in outcomes]),
         _sizes(paired),
@@ -188,6 +195,11 @@ def _box(shape: Shape) -> dict[str, list[float]]:
 def _rle(image: Compared, shape: Shape) -> dict[str, Any]:
     mask: Mask = shape.mask or box_mask(shape.box, image.width, image.height)
     return {"size": [mask.height, mask.width], "counts": mask.counts}
+
+
+def overall(paired: Sequence[Pairs], classes: Sequence[str]) -> Counts:
+    """Count all classes together."""
+    return sum(_per_class(paired, classes).values(), Counts())
 
 
 def _per_class(paired: Sequence[Pairs], classes: Sequence[str]) -> dict[str, Counts]:

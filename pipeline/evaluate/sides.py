@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from pipeline import rle
 from pipeline.records import Box, Mask
+from pipeline.truth import Side, TruthKind
 
 IOU: Final = 0.5
 """From which a found object is the true one."""
@@ -19,54 +19,14 @@ TEXT_IOU: Final = 0.5
 """The same for lines of text, as in ICDAR 2015."""
 
 
-class TruthKind(StrEnum):
-    """What the truth is."""
-
-    COCO = "coco"
-    COCO_TEXT = "coco_text"
-    REVIEWED = "reviewed"
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """An object or a line of text, on either side.
-
-    Attributes:
-        id: As its side calls it.
-        class_name: Of an object; ``text`` for a line of text.
-        mask: None if there is a box only.
-        area: As COCO sizes count it.
-        score: 1 for truth.
-        text: Transcription; None for objects, and for text that cannot be read.
-        crowd: Truth that may be found any number of times, or not at all.
-    """
-
-    id: str
-    class_name: str
-    box: Box
-    mask: Mask | None
-    area: float
-    score: float = 1.0
-    text: str | None = None
-    crowd: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """What one side says of an image; None where it says nothing of that kind.
-
-    Attributes:
-        tags: Class name → score.
-    """
-
-    objects: tuple[Shape, ...] = ()
-    texts: tuple[Shape, ...] = ()
-    tags: dict[str, float] | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """An image that both sides know."""
+    """An image that both sides know.
+
+    Attributes:
+        found: All that the run wrote.
+        accepted: What of it the policy accepted: it stands without a person's look.
+    """
 
     id: int
     sha256: str
@@ -75,6 +35,11 @@ class Compared:
     height: int
     truth: Side
     found: Side
+    accepted: Side
+
+    def as_accepted(self) -> Compared:
+        """The image as if the run had written only what stands without a person's look."""
+        return replace(self, found=self.accepted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,12 @@ class TagFigures:
     Attributes:
         precisions: Class → average precision; None if no image shows it.
         classes: Class → counts.
+        accepted: Of those that stand without a person's look.
     """
 
     precisions: Mapping[str, float | None]
     classes: Mapping[str, Counts]
+    accepted: Counts
     calibration: Calibration
     faults: tuple[Fault, ...]
 
@@ -49,13 +51,20 @@ def measure(images: Sequence[Compared], classes: Sequence[str]) -> TagFigures:
         found = [(image.found.tags or {}).get(name) for image in images]
         precisions[name] = average_precision(true, [score or 0.0 for score in found])
         pairs = list(zip(true, found, strict=True))
-        tp = sum(is_true and score is not None for is_true, score in pairs)
-        fp = sum(not is_true and score is not None for is_true, score in pairs)
-        counted[name] = Counts(tp, fp, sum(true) - tp)
+        counted[name] = _count(name, images)
         scores += [score for _, score in pairs if score is not None]
         right += [is_true for is_true, score in pairs if score is not None]
     faults = tuple(fault for image in images for fault in _faults(image, classes))
-    return TagFigures(precisions, counted, calibrate(scores, right), faults)
+    accepted = [image.as_accepted() for image in images]
+    stands = sum((_count(name, accepted) for name in classes), Counts())
+    return TagFigures(precisions, counted, stands, calibrate(scores, right), faults)
+
+
+def _count(name: str, images: Sequence[Compared]) -> Counts:
+    true = [name in (image.truth.tags or {}) for image in images]
+    found = [name in (image.found.tags or {}) for image in images]
+    tp = sum(one and other for one, other in zip(true, found, strict=True))
+    return Counts(tp, sum(found) - tp, sum(true) - tp)
 
 
 def _faults(image: Compared, classes: Sequence[str]) -> Iterator[Fault]:

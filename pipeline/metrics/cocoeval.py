@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import faster_coco_eval
 import numpy as np
 from faster_coco_eval import COCOeval_faster
+from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -24,6 +25,25 @@ NAMES: Final = (
 _AGREE: Final = 1e-9
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """Precision over recall, all sizes, at most 100 labels per image; -1 without truth.
+
+    Attributes:
+        ious: (T,) thresholds.
+        recalls: (R,) at which precision is stated.
+        precision: (T, K, R), classes in the order of their ids.
+        scores: The same, lowest score that counts there.
+        recall: (T, K), highest.
+    """
+
+    ious: NDArray[np.float64]
+    recalls: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True)
 class Averages:
     """Both opinions; a number is None where there is no truth of that size.
@@ -33,12 +53,14 @@ class Averages:
         faster_coco_eval: The same.
         agree: Whether all numbers are equal to 1e-9.
         classes: Category id → AP.
+        curves: What pycocotools made them from.
     """
 
     pycocotools: Mapping[str, float | None]
     faster_coco_eval: Mapping[str, float | None]
     agree: bool
     classes: Mapping[int, float | None]
+    curves: Curves
 
 
 def average(
@@ -51,18 +73,24 @@ def average(
         results: With image_id, category_id, score, and bbox or segmentation.
         kind: Whether boxes or masks are compared.
     """
-    first, classes = _stats(COCO, COCOeval, truth, results, kind)
-    second, _ = _stats(faster_coco_eval.COCO, COCOeval_faster, truth, results, kind)
-    return Averages(first, second, _same(first, second), classes)
+    judged = _judged(COCO, COCOeval, truth, results, kind)
+    first = _stats(judged)
+    second = _stats(_judged(faster_coco_eval.COCO, COCOeval_faster, truth, results, kind))
+    curves = _curves(judged)
+    classes = {
+        int(ident): _mean(curves.precision[:, place])
+        for place, ident in enumerate(judged.params.catIds)
+    }
+    return Averages(first, second, _same(first, second), classes, curves)
 
 
-def _stats(
+def _judged(
     index: Any,  # noqa: ANN401  the class COCO of either library
     judge: Any,  # noqa: ANN401  their COCOeval
     truth: JsonObject,
     results: Sequence[JsonObject],
     kind: str,
-) -> tuple[dict[str, float | None], dict[int, float | None]]:
+) -> Any:  # noqa: ANN401  an evaluation of either library
     with contextlib.redirect_stdout(io.StringIO()):
         known = index()
         known.dataset = deepcopy(truth)
@@ -72,14 +100,23 @@ def _stats(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    precision = np.asarray(evaluation.eval["precision"])
-    classes = {
-        int(ident): _mean(precision[:, :, place, 0, -1])
-        for place, ident in enumerate(evaluation.params.catIds)
-    }
+    return evaluation
+
+
+def _stats(evaluation: Any) -> dict[str, float | None]:  # noqa: ANN401  as above
     stats = [float(value) for value in evaluation.stats[: len(NAMES)]]
     named = zip(NAMES, stats, strict=True)
-    return {name: None if value < 0 else value for name, value in named}, classes
+    return {name: None if value < 0 else value for name, value in named}
+
+
+def _curves(evaluation: Any) -> Curves:  # noqa: ANN401  as above
+    params, made = evaluation.params, evaluation.eval
+    precision, scores = (
+        np.asarray(made[key], np.float64)[:, :, :, 0, -1].transpose(0, 2, 1)
+        for key in ("precision", "scores")
+    )
+    recall = np.asarray(made["recall"], np.float64)[:, :, 0, -1]
+    return Curves(np.asarray(params.iouThrs), np.asarray(params.recThrs), precision, scores, recall)
 
 
 def _nothing(index: Any, truth: JsonObject) -> Any:  # noqa: ANN401  as above

@@ -32,6 +32,14 @@ def rate(hits: int, total: int, confidence: float = CONFIDENCE) -> Interval | No
     return Interval(hits / total, low, high)
 
 
+def at_least(hits: int, total: int, confidence: float = CONFIDENCE) -> float:
+    """Rate that is reached with the stated confidence, one-sided; 0 if nothing was tried.
+
+    Source: Clopper and Pearson, as ``rate``.
+    """
+    return float(beta.ppf(1 - confidence, hits, total - hits + 1)) if hits else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Right, wrong and missed.

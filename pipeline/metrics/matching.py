@@ -14,13 +14,31 @@ from pipeline.records import Box, Mask
 
 def mask_overlaps(found: Sequence[Mask], truth: Sequence[Mask]) -> NDArray[np.float64]:
     """IoU of found masks with true ones, (found, truth)."""
-    if not found or not truth:
-        return np.zeros((len(found), len(truth)))
+    return _compared(found, truth, crowds=False)
+
+
+def mask_shares(
+    found: Sequence[Mask], truth: Sequence[Mask]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Share of each found mask that lies on each true one, and the other way round.
+
+    Returns:
+        Area precision and area recall, both (found, truth), from 0 to 1.
+    """
+    return _compared(found, truth, crowds=True), _compared(truth, found, crowds=True).T
+
+
+def _compared(
+    masks: Sequence[Mask], others: Sequence[Mask], *, crowds: bool
+) -> NDArray[np.float64]:
+    """IoU, (masks, others); with crowds the shared area per area of the first."""
+    if not masks or not others:
+        return np.zeros((len(masks), len(others)))
     sides = [
-        [{"size": [mask.height, mask.width], "counts": mask.counts} for mask in masks]
-        for masks in (found, truth)
+        [{"size": [mask.height, mask.width], "counts": mask.counts} for mask in side]
+        for side in (masks, others)
     ]
-    ious = coco.iou(sides[0], sides[1], [0] * len(truth))  # type: ignore[arg-type]  # counts may be text
+    ious = coco.iou(sides[0], sides[1], [int(crowds)] * len(others))  # type: ignore[arg-type]  # counts may be text
     return np.asarray(ious, dtype=np.float64)
 
 

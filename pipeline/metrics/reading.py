@@ -5,8 +5,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from rapidfuzz.distance import Levenshtein
+
+_SPOTTED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,18 @@ def read(pairs: Iterable[tuple[str, str]]) -> Reading:
         wrong_characters / characters if characters else None,
         wrong_words / words if words else None,
     )
+
+
+def spotted(text: str) -> str | None:
+    """What word spotting compares of a word; None for one that it does not ask for.
+
+    Source: ICDAR 2015 Robust Reading, task 4.4 (word spotting): no case, no signs around the
+    word, nothing shorter than three characters and nothing with other signs in it. Hyphens are
+    such signs here.
+    """
+    word = plain(text).casefold()
+    while word and not word[0].isalnum():
+        word = word[1:]
+    while word and not word[-1].isalnum():
+        word = word[:-1]
+    return word if len(word) >= _SPOTTED and word.replace(" ", "").isalnum() else None

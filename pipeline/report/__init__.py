@@ -125,7 +125,7 @@ def _page(
         examples=drawn.examples,
         tables=tables,
         scores=tuple(pages.score_charts(census, evidence)),
-        reasons=tuple(census.reasons.most_common(8)),
+        reasons=tuple(census.common_reasons(8)),
         quarantine=pages.quarantine_rows(run.quarantined()),
         evaluated=None if document is None else pages.evaluated(document, drawn.crops),
         panels=panels,

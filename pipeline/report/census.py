@@ -36,6 +36,7 @@ class Census:
     Attributes:
         classes: (kind, class) → counts of ``accept``, ``review``, and of what people decided.
         reasons: Reason for review, numbers and names left out → labels.
+        first: The same → reason of the first such label, as it was said.
         scores: (kind, class) → score and decision of every label, dropped ones too.
         sampled: Images that ``scores`` has dropped labels of.
         bare: Images without any label.
@@ -47,6 +48,7 @@ class Census:
         default_factory=lambda: defaultdict(Counter)
     )
     reasons: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
     scores: dict[tuple[str, str], list[tuple[float, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -61,6 +63,18 @@ class Census:
     def total(self, *names: str) -> int:
         """Labels counted under any of these names."""
         return sum(counts[name] for counts in self.classes.values() for name in names)
+
+    def kinds(self, *names: str) -> str:
+        """The same kind by kind, in words."""
+        total: Counter[str] = Counter()
+        for (kind, _), counts in self.classes.items():
+            total[kind] += sum(counts[name] for name in names)
+        parts = [f"{n} {kind}{'s' * (n != 1)}" for kind, n in sorted(total.items()) if n]
+        return ", ".join(parts)
+
+    def common_reasons(self, n: int) -> list[tuple[str, int]]:
+        """The most frequent reasons for review, each as it was said of its first label."""
+        return [(self.first[reason], labels) for reason, labels in self.reasons.most_common(n)]
 
 
 def take(current: CurrentLabels, evidence: Evidence | None) -> Census:
@@ -116,7 +130,9 @@ def _count(census: Census, image: CurrentImage, names: Iterable[str]) -> None:
         if label.status is Status.PENDING and label.facts.decision == Decision.REVIEW:
             for reason in (label.facts.reason or "").split("; "):
                 kind = label.content.kind.value
-                census.reasons[f"{kind}: {_general(reason, names)}"] += 1
+                general = f"{kind}: {_general(reason, names)}"
+                census.reasons[general] += 1
+                census.first.setdefault(general, f"{kind}: {_in_words(reason)}")
 
 
 def _state(label: MergedLabel) -> str:
@@ -130,6 +146,10 @@ def _general(reason: str, names: Iterable[str]) -> str:
     for name in names:
         reason = reason.replace(name, "…")
     return _NUMBER.sub("#", reason)
+
+
+def _in_words(reason: str) -> str:
+    return reason.replace(" < ", " is below ").replace(" >= ", " is at least ")
 
 
 def _score(census: Census, image: CurrentImage, evidence: Evidence | None) -> None:

@@ -48,9 +48,36 @@ def notes(
     if away:
         yield Note("warn", f"{len(away)} of {len(explained)} relevance maps of tags that could "
                    "be checked do not point at the tag's objects.")  # fmt: skip
-    if document is None:
+    if document is not None:
+        yield from _measured(document)
+    else:
         yield Note("warn", "No truth was compared: how often labels are wrong is not known. "
                    "autolabel evaluate CONFIG --truth FILE measures it.")  # fmt: skip
+
+
+def _measured(document: Mapping[str, Any]) -> Iterator[Note]:
+    """Say how often labels are right that nobody needs to look at.
+
+    Yields:
+        One sentence, unless there are no such labels.
+    """
+    rights, wrong = [], False
+    texts = (document.get("texts") or {}).get("accepted") or {}
+    kinds = {
+        "objects": (document.get("objects") or {}).get("accepted"),
+        "tags": (document.get("tags") or {}).get("accepted"),
+        "texts": texts.get("end_to_end"),
+    }
+    for kind, figures in kinds.items():
+        if figures and figures["found"]:
+            share = figures["precision"]["value"]
+            right = round(share * figures["found"])
+            rights.append(f"{right} of {figures['found']} {kind}")
+            wrong |= share < 1 - _MANY
+    if rights:
+        n = document["images"]["compared"]
+        yield Note("warn" if wrong else "good", "Of the labels accepted without a person, the "
+                   f"truth of {n} images confirms {', '.join(rights)}.")  # fmt: skip
 
 
 def _balance(summary: Mapping[str, Any]) -> Iterator[Note]:
@@ -71,8 +98,8 @@ def _labels(census: Census) -> Iterator[Note]:
     waiting, all_of = census.total("review"), census.total("review", "accept")
     if all_of:
         style = "warn" if waiting > _MANY * all_of else "good"
-        most = census.reasons.most_common(1)
-        cause = f" Most often: {most[0][0]} ({most[0][1]})." if most else ""
+        most = census.common_reasons(1)
+        cause = f" Most often ({most[0][1]}) as here: {most[0][0]}." if most else ""
         yield Note(style, f"{waiting} of {all_of} labels wait for a person.{cause}")
     if census.bare:
         yield Note("warn", f"{census.bare} of {census.images} images have no label at all.")

@@ -109,9 +109,14 @@ class ErrorRow:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What ``autolabel evaluate`` found."""
+    """What ``autolabel evaluate`` found.
+
+    Attributes:
+        rows: How much is right, with counts and rates, kind by kind.
+    """
 
     document: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
     diagrams: tuple[Diagram, ...]
     errors: tuple[ErrorRow, ...]
 
@@ -290,7 +295,31 @@ def evaluated(document: Mapping[str, Any], crops: Mapping[int, Crop | None]) -> 
         if part and part.get("calibration")
     ]
     errors = [ErrorRow(row, crops.get(at)) for at, row in enumerate(worst_errors(document))]
-    return Evaluated(document, tuple(diagrams), tuple(errors))
+    return Evaluated(document, tuple(right_rows(document)), tuple(diagrams), tuple(errors))
+
+
+def right_rows(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Lay out how much is right.
+
+    Yields:
+        A row for all labels of a kind, then for those that nobody needs to look at.
+    """
+    for key, title in (("objects", "objects"), ("tags", "tags")):
+        part = document.get(key) or {}
+        for of, words in (("overall", title), ("accepted", f"{title}, accepted")):
+            if part.get(of):
+                yield {"name": words, **part[of]}
+    part = document.get("texts") or {}
+    accepted = part.get("accepted") or {}
+    rows = (
+        ("text, box at IoU 0.5", part.get("detection")),
+        ("text, place covered (DetEval)", part.get("deteval")),
+        ("text, found and read", part.get("end_to_end")),
+        ("text, found and read, accepted", accepted.get("end_to_end")),
+    )
+    for words, figures in rows:
+        if figures:
+            yield {"name": words, **figures}
 
 
 def worst_errors(document: Mapping[str, Any]) -> list[JsonObject]:

@@ -26,3 +26,15 @@ QUARANTINED: Final = "quarantined"
 
 WORDS: Final = "words"
 """Transcriptions of an image in one list: for reading only, derived from ``TEXTS``."""
+
+TRUTH: Final = "truth"
+"""True objects of the images that were measured: read-only, never reviewed."""
+
+PREDICTIONS: Final = "predictions"
+"""Objects as the run wrote them, before anybody reviewed them: what was measured."""
+
+EVALUATION: Final = "autolabel_eval"
+"""Key of the evaluation, and of what it says of each label."""
+
+COUNTS: Final = tuple(f"{EVALUATION}_{outcome}" for outcome in ("tp", "fp", "fn"))
+EVALUATION_FIELDS: Final = (TRUTH, PREDICTIONS, *COUNTS)

@@ -8,7 +8,17 @@ from typing import Any, Final
 from pipeline.coco.document import TEXT
 from pipeline.config import ClassConfig
 from pipeline.records import JsonObject
-from pipeline.review.fields import DONE, LISTS, OBJECTS, PENDING, QUARANTINED, TAGS, TEXTS, WORDS
+from pipeline.review.fields import (
+    DONE,
+    EVALUATION_FIELDS,
+    LISTS,
+    OBJECTS,
+    PENDING,
+    QUARANTINED,
+    TAGS,
+    TEXTS,
+    WORDS,
+)
 from pipeline.review.schema import write_schemas
 from pipeline.review.views import save_queues
 from pipeline.review.words import declare_words, show_words
@@ -41,6 +51,7 @@ _GROUPS: Final = (
     ("labels", (OBJECTS, TEXTS, TAGS), True),
     ("image", ("file_name", WORDS, "status", "conflicts", "changed_by_rerun", "min_margin"), True),
     ("quarantine", ("quarantine_reason", "quarantine_detail"), True),
+    ("evaluation", EVALUATION_FIELDS, False),
     ("tags", (), False),
     ("origin", ("run_id", "image_id", "sha256", "embedding", "auto"), False),
     ("file", ("id", "filepath", "created_at", "last_modified_at"), False),
@@ -64,6 +75,15 @@ def dress(dataset: Any, classes: Sequence[ClassConfig]) -> None:  # noqa: ANN401
     fields = dataset.get_field_schema()
     settings = dataset.app_config
     settings.color_scheme = fo.ColorScheme(**colour_scheme(classes))
+    settings.active_fields = fo.ActiveFields(paths=[path for path in _SHOWN if path in fields])
+    arrange_sidebar(dataset)
+
+
+def arrange_sidebar(dataset: Any) -> None:  # noqa: ANN401
+    """Put the fields that a dataset has into groups, and save it."""
+    import fiftyone as fo
+
+    fields, settings = dataset.get_field_schema(), dataset.app_config
     settings.sidebar_groups = [
         fo.SidebarGroupDocument(
             name=name, paths=[path for path in paths if path in fields], expanded=opened
@@ -76,7 +96,6 @@ def dress(dataset: Any, classes: Sequence[ClassConfig]) -> None:  # noqa: ANN401
             expanded=False,
         )
     ]
-    settings.active_fields = fo.ActiveFields(paths=[path for path in _SHOWN if path in fields])
     dataset.save()
 
 

@@ -130,7 +130,8 @@ def test_truth_itself_is_perfect_and_damage_ranks_below(tmp_path: Path, damaged:
         assert bad < good
     assert perfect["errors"] == []
     assert perfect["objects"]["overall"]["f1"]["value"] == 1
-    assert perfect["texts"]["end_to_end"]["hmean"]["value"] == 1
+    assert perfect["texts"]["end_to_end"]["hmean"] == 1
+    assert perfect["texts"]["deteval"]["hmean"] == 1
     assert worse["texts"]["recognition"]["cer"] > 0
     assert worse["texts"]["detection"]["hmean"]["value"] == 1
     matrix = np.array(perfect["objects"]["confusion"]["matrix"])

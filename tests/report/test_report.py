@@ -159,7 +159,10 @@ def test_counts_are_those_of_the_labels_as_they_stand(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert objects_table.never == (HTML,)
     assert set(tags_table.never) == {"dog", HTML}
-    assert sorted(page.reasons) == [("object: score # < #", 1), ("tag: score # < #", 1)]
+    assert sorted(page.reasons) == [
+        ("object: score 0.61 is below 0.70", 1),
+        ("tag: score 0.61 is below 0.70", 1),
+    ]
     assert (page.census.images, page.census.bare) == (3, 2)
     assert [(row.reason, row.n) for row in page.quarantine] == [("empty", 1)]
     assert page.differences is None
