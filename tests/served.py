@@ -16,6 +16,8 @@ import httpx
 import pytest
 
 HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+N_IMAGES = 300
+"""Enough for a run that lasts until it is disturbed."""
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -80,6 +82,13 @@ class Server:
         """All flow runs, the newest first."""
         runs: list[dict[str, Any]] = self.post("flow_runs/filter", sort="START_TIME_DESC")
         return runs
+
+    def runs_of(self, project: Path) -> list[dict[str, Any]]:
+        """Flow runs of a run file, the newest first."""
+        return [run for run in self.runs() if run["parameters"].get("config") == str(project)]
+
+    def states(self, project: Path) -> list[str]:
+        return [run["state_name"] for run in self.runs_of(project)]
 
     def state(self, run: str) -> str:
         answer = httpx.get(f"{self.url}/api/flow_runs/{run}", timeout=60).json()

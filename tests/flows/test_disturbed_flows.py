@@ -13,15 +13,9 @@ from typing import Any
 
 import pytest
 from projects import labels_of, make_project, run_here
-from served import Server, wait_for
+from served import N_IMAGES, Server, wait_for
 
-N_IMAGES = 300
 SHARD = 12
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return labels_of(run_here(make_project(tmp_path_factory.mktemp("undisturbed"), N_IMAGES)))
 
 
 @pytest.fixture
