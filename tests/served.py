@@ -73,10 +73,19 @@ class Server:
         self.log.close()
         (self.home / "server.log").unlink()
 
+    def ask(self, path: str, **body: Any) -> httpx.Response:
+        """Post to the API, again while it is busy (503), as clients of Prefect do."""
+        for _ in range(5):
+            answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=60)
+            if answer.status_code != 503:
+                break
+            time.sleep(1)
+        return answer
+
     def post(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=60)
+        answer = self.ask(path, **body)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def runs(self) -> list[dict[str, Any]]:
         """All flow runs, the newest first."""

@@ -37,16 +37,15 @@ class Worker:
         (found,) = server.post("deployments/filter", deployments={"name": {"any_": ["demo"]}})
         self.deployment = found["id"]
         # Its schedule would label the demo with real models, in this tree.
-        address = f"{server.url}/api/deployments/{self.deployment}/pause_deployment"
-        httpx.post(address, timeout=60).raise_for_status()
+        server.post(f"deployments/{self.deployment}/pause_deployment")
 
     def start(self) -> None:
         words = ("-m", "prefect", "worker", "start", "--pool", "autolabel")
         self.process = self.server.popen(*words, cwd=ROOT, stdout=subprocess.DEVNULL)
 
     def request(self, **parameters: Any) -> httpx.Response:
-        address = f"{self.server.url}/api/deployments/{self.deployment}/create_flow_run"
-        return httpx.post(address, json={"parameters": parameters}, timeout=60)
+        path = f"deployments/{self.deployment}/create_flow_run"
+        return self.server.ask(path, parameters=parameters)
 
     def run(self, project: Path) -> str:
         """Start a run and wait until it is at work; gives its id."""
