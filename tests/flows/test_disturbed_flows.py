@@ -70,13 +70,8 @@ def told() -> Iterator[Told]:
 
 
 def test_a_run_that_lost_its_place_writes_nothing(
-    server: Server,
-    project: Path,
-    undisturbed: bytes,
-    told: Told,
-    monkeypatch: pytest.MonkeyPatch,
+    server: Server, project: Path, undisturbed: bytes
 ) -> None:
-    monkeypatch.setitem(server.env, "AUTOLABEL_NOTIFY", told[0])
     process = start(server, project)
     process.send_signal(signal.SIGSTOP)  # as a machine that was suspended or cut off
     (run,) = server.runs_of(project)

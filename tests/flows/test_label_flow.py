@@ -118,11 +118,11 @@ def test_the_page_of_a_run_leads_to_its_tables_and_pictures(run_page: Any, tmp_p
     cards = open_artifacts(run_page)
     assert all(any(title in card for card in cards) for title in CARDS), cards
     open_artifact(run_page, "blocks-classes")
-    run_page.get_by_role("cell", name="red", exact=True).first.wait_for()
+    run_page.get_by_text("red", exact=True).first.wait_for()
     run_page.go_back()
     open_artifacts(run_page)
     open_artifact(run_page, "blocks-quarantine")
-    run_page.get_by_role("cell", name="not_an_image").wait_for()
+    run_page.get_by_text("not_an_image", exact=True).first.wait_for()
     run_page.go_back()
     open_artifacts(run_page)
     open_artifact(run_page, "blocks-run")
