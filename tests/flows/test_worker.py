@@ -128,8 +128,11 @@ def run_again(worker: Worker, project: Path, *, by_watch: bool) -> None:
         wait_for(lambda: "Completed" in worker.server.states(project), 200)
         stop(watch)
         return
-    words = ("-m", "flows.label", project, "--no-publish", "--shard-images", "12")
-    process = worker.server.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = worker.server.popen(
+        *("-m", "flows.label", project, "--no-publish", "--shard-images", "12"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     said = process.communicate(timeout=200)[0]
     assert process.returncode == 0, said
 
