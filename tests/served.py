@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,12 @@ class Server:
     def artifacts(self, run: str) -> dict[str | None, Any]:
         found = self.post("artifacts/filter", artifacts={"flow_run_id": {"any_": [run]}})
         return {artifact["key"]: artifact for artifact in found}
+
+    def as_ours(self) -> AbstractContextManager[Any]:
+        """Make it the server of this process for a while."""
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        return temporary_settings({PREFECT_API_URL: f"{self.url}/api"})
 
     def popen(self, *words: str | Path, **more: Any) -> subprocess.Popen[str]:
         command = [sys.executable, *map(str, words)]

@@ -102,11 +102,10 @@ def test_two_runs_on_one_workspace_take_turns(server: Server, project: Path) -> 
 def block_for(server: Server, url: str) -> str:
     """Register a Prefect notification block that posts to a URL; gives its name."""
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     said = {"subject": "{{subject}}", "body": "{{body}}"}
     block = CustomWebhookNotificationBlock(name="told", url=url, json_data=said)
-    with temporary_settings({PREFECT_API_URL: f"{server.url}/api"}):
+    with server.as_ours():
         block.save("told")
     return "custom-webhook/told"
 
