@@ -79,9 +79,11 @@ def watch(
     from flows.server import connect
 
     connect()
-    from flows.watch import Watch, run_here, run_there
+    from flows.watch import Watch, find, run_here, run_there
     from flows.watch import watch as watch_folders
 
+    if deployment:
+        find(deployment)
     words = () if publish else ("--no-publish",)
     out.print(f"watching the image folders of {escape(str(config))}; Ctrl-C ends it")
 

@@ -73,9 +73,11 @@ def running_server(port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def prepare() -> None:
-    """Give the current server what ours has: the automation that ends stale runs."""
+    """Give the current server what ours has: the work pool, and what ends stale runs."""
     from flows.automations import install, stale_runs  # noqa: PLC0415  loads prefect
+    from flows.pool import make_pool  # noqa: PLC0415  loads prefect
 
+    make_pool()
     install(stale_runs())
 
 

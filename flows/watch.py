@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.errors import ConfigError
+
 EVENT: Final = "autolabel.images.quiet"
 _EMIT_SECONDS: Final = 5.0
 
@@ -96,6 +98,25 @@ def run_here(config: Path, words: Sequence[str] = ()) -> bool:
     announce(config)
     command = [sys.executable, "-m", "flows.label", str(config), *words]
     return subprocess.run(command, check=False).returncode == 0  # noqa: S603  nothing foreign
+
+
+def find(deployment: str) -> None:
+    """See that the server has a deployment, now and not when images have come.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    from prefect import get_client  # noqa: PLC0415  loads prefect
+    from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
+
+    try:
+        with get_client(sync_client=True) as client:
+            client.read_deployment_by_name(deployment)
+    except (ObjectNotFound, ValueError):
+        raise ConfigError(
+            f"--deployment {deployment}: the server has none of that name. Expected FLOW/NAME, as "
+            "`prefect deployment ls` shows them."
+        ) from None
 
 
 def run_there(config: Path, deployment: str) -> bool:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import httpx
 import pytest
 
 HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+N_IMAGES = 300
+"""Enough for a run that lasts until it is disturbed."""
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -71,15 +74,31 @@ class Server:
         self.log.close()
         (self.home / "server.log").unlink()
 
+    def ask(self, path: str, **body: Any) -> httpx.Response:
+        """Post to the API, again while it is busy (503), as clients of Prefect do."""
+        for _ in range(5):
+            answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=60)
+            if answer.status_code != 503:
+                break
+            time.sleep(1)
+        return answer
+
     def post(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=60)
+        answer = self.ask(path, **body)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def runs(self) -> list[dict[str, Any]]:
         """All flow runs, the newest first."""
         runs: list[dict[str, Any]] = self.post("flow_runs/filter", sort="START_TIME_DESC")
         return runs
+
+    def runs_of(self, project: Path) -> list[dict[str, Any]]:
+        """Flow runs of a run file, the newest first."""
+        return [run for run in self.runs() if run["parameters"].get("config") == str(project)]
+
+    def states(self, project: Path) -> list[str]:
+        return [run["state_name"] for run in self.runs_of(project)]
 
     def state(self, run: str) -> str:
         answer = httpx.get(f"{self.url}/api/flow_runs/{run}", timeout=60).json()
@@ -91,6 +110,12 @@ class Server:
     def artifacts(self, run: str) -> dict[str | None, Any]:
         found = self.post("artifacts/filter", artifacts={"flow_run_id": {"any_": [run]}})
         return {artifact["key"]: artifact for artifact in found}
+
+    def as_ours(self) -> AbstractContextManager[Any]:
+        """Make it the server of this process for a while."""
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        return temporary_settings({PREFECT_API_URL: f"{self.url}/api"})
 
     def popen(self, *words: str | Path, **more: Any) -> subprocess.Popen[str]:
         command = [sys.executable, *map(str, words)]

@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from served import Server, stop
+from projects import labels_of, make_project, run_here
+from served import N_IMAGES, Server, stop
 
 # Prefect reads its home when it is imported; the one of whoever runs the tests is not ours.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="autolabel-prefect-")
@@ -22,6 +23,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield running
     stop(running.process)
     running.log.close()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The labels of a project that nobody disturbs."""
+    return labels_of(run_here(make_project(tmp_path_factory.mktemp("undisturbed"), N_IMAGES)))
 
 
 @pytest.fixture(scope="session")

@@ -9,19 +9,14 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from projects import labels_of, make_project, run_here
-from served import Server, wait_for
+from served import N_IMAGES, Server, wait_for
 
-N_IMAGES = 300
 SHARD = 12
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return labels_of(run_here(make_project(tmp_path_factory.mktemp("undisturbed"), N_IMAGES)))
+Told: TypeAlias = tuple[str, list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -53,12 +48,8 @@ def finish(project: Path) -> bytes:
     return labels_of(summary)
 
 
-def the_run(server: Server, project: Path) -> dict[str, Any]:
-    return next(run for run in server.runs() if run["parameters"].get("config") == str(project))
-
-
 @pytest.fixture
-def told() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def told() -> Iterator[Told]:
     # The address of a web hook, and what it was sent.
     bodies: list[dict[str, Any]] = []
 
@@ -79,16 +70,11 @@ def told() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def test_a_run_that_lost_its_place_writes_nothing(
-    server: Server,
-    project: Path,
-    undisturbed: bytes,
-    told: tuple[str, list[dict[str, Any]]],
-    monkeypatch: pytest.MonkeyPatch,
+    server: Server, project: Path, undisturbed: bytes
 ) -> None:
-    monkeypatch.setitem(server.env, "AUTOLABEL_NOTIFY", told[0])
     process = start(server, project)
     process.send_signal(signal.SIGSTOP)  # as a machine that was suspended or cut off
-    run = the_run(server, project)
+    (run,) = server.runs_of(project)
     server.set_state(run["id"], "CRASHED")
     process.send_signal(signal.SIGCONT)
     said = process.communicate(timeout=60)[0]
@@ -104,9 +90,8 @@ def test_two_runs_on_one_workspace_take_turns(server: Server, project: Path) -> 
     assert [process.wait(120) for process in both] == [0, 0]
     names = sorted(path.name for path in (project.parent / "ws/runs").glob("2*"))
     assert len(names) == 2
-    runs = [run for run in server.runs() if run["parameters"].get("config") == str(project)]
     spans = []
-    for run in runs:
+    for run in server.runs_of(project):
         tasks = server.post("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
         held = [task for task in tasks if task["name"] != "take the workspace"]
         spans.append((min(t["start_time"] for t in held), max(t["end_time"] for t in held)))
@@ -114,30 +99,51 @@ def test_two_runs_on_one_workspace_take_turns(server: Server, project: Path) -> 
     assert first[1] <= second[0]
 
 
-def test_a_failed_run_says_so_in_its_workspace_and_to_people(
-    server: Server,
-    project: Path,
-    told: tuple[str, list[dict[str, Any]]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(server.env, "AUTOLABEL_NOTIFY", told[0])
+def block_for(server: Server, url: str) -> str:
+    """Register a Prefect notification block that posts to a URL; gives its name."""
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    said = {"subject": "{{subject}}", "body": "{{body}}"}
+    block = CustomWebhookNotificationBlock(name="told", url=url, json_data=said)
+    with server.as_ours():
+        block.save("told")
+    return "custom-webhook/told"
+
+
+def fail(server: Server, project: Path) -> None:
+    """A run of a project whose images are gone."""
     (project.parent / "images").rename(project.parent / "moved")
-    process = server.popen(
-        "-m",
-        "flows.label",
-        project,
-        "--no-publish",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    said = process.communicate(timeout=60)[0]
+    words = ("-m", "flows.label", project, "--no-publish")
+    process = server.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = process.communicate(timeout=120)[0]
     assert process.returncode == 2, said
     assert "expected a folder at" in said
     rows = [json.loads(p.read_text()) for p in (project.parent / "ws/flow-runs").glob("*.json")]
     assert [row["state"] for row in rows] == ["Failed"]
-    assert [row["state"] for row in told[1]] == ["Failed"]
     # Trying again could not help, so nobody waited for it.
-    tasks = server.post(
-        "task_runs/filter", flow_runs={"id": {"any_": [the_run(server, project)["id"]]}}
-    )
+    (run,) = server.runs_of(project)
+    tasks = server.post("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
     assert {task["run_count"] for task in tasks} == {1}
+
+
+def test_a_failed_run_says_so_in_its_workspace_and_to_a_web_hook(
+    server: Server, project: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, bodies = told
+    monkeypatch.setitem(server.env, "AUTOLABEL_NOTIFY", url)
+    fail(server, project)
+    assert [body["state"] for body in bodies] == ["Failed"]
+    assert bodies[0]["config"] == str(project)
+
+
+def test_a_failed_run_tells_a_prefect_notification_block(
+    server: Server, project: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, bodies = told
+    monkeypatch.setitem(server.env, "AUTOLABEL_NOTIFY", block_for(server, url))
+    fail(server, project)
+    (body,) = bodies
+    assert body["subject"].startswith("label blocks, ")
+    assert body["subject"].endswith(": Failed")
+    assert "expected a folder at" in body["body"]
+    assert str(project) in body["body"]

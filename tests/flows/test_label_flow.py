@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from projects import autolabel, make_project
 from served import Server, wait_for
 
 N_IMAGES = 40
 SHARD = 16
+CARDS = ("blocks-classes", "blocks-quarantine", "blocks-run", "3 of 3 shards labelled")
 
 
 def labels_below(project: Path) -> bytes:
@@ -33,7 +37,7 @@ def finished(server: Server, project: Path) -> dict[str, Any]:
     process = server.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said = process.communicate(timeout=120)[0]
     assert process.returncode == 0, said
-    return next(run for run in server.runs() if run["parameters"]["config"] == str(project))
+    return server.runs_of(project)[0]
 
 
 def test_flow_and_command_write_the_same_bytes(
@@ -94,32 +98,59 @@ def test_tables_count_classes_and_reasons(server: Server, finished: dict[str, An
     assert "40 of 41 files labelled" in artifacts["blocks-run"]["data"]
 
 
-def test_the_pages_show_it(
-    server: Server, finished: dict[str, Any], chromium: str, tmp_path: Path
-) -> None:
+@pytest.fixture
+def run_page(server: Server, finished: dict[str, Any], chromium: str) -> Iterator[Any]:
+    # In a browser.
     sync_api = pytest.importorskip("playwright.sync_api")
-    import numpy as np
-    from PIL import Image
-
-    artifact = server.artifacts(finished["id"])["blocks-run"]["id"]
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=quiet)
         page = browser.new_page(viewport={"width": 1400, "height": 1200})
         page.set_default_timeout(60_000)
         page.goto(f"{server.url}/runs/flow-run/{finished['id']}")
-        page.get_by_text("41 distinct images").first.wait_for()
-        assert page.get_by_text("Completed").count()
-        page.goto(f"{server.url}/artifacts/artifact/{artifact}")
-        picture = page.get_by_alt_text("labelled examples")
-        picture.wait_for()
-        assert page.get_by_text("40 of 41 files labelled").count()
-        picture.screenshot(path=tmp_path / "grid.png")
+        yield page
         browser.close()
-    shot = np.asarray(Image.open(tmp_path / "grid.png").convert("RGB")).reshape(-1, 3)
-    assert len(shot) > 400 * 300
-    # The blocks are there in their colours, not a broken picture's grey.
-    assert (np.ptp(shot.astype(int), axis=1) > 60).mean() > 0.02
+
+
+def test_the_page_of_a_run_leads_to_its_tables_and_pictures(run_page: Any, tmp_path: Path) -> None:
+    run_page.get_by_text("41 distinct images").first.wait_for()
+    assert run_page.get_by_text("Completed").count()
+    cards = open_artifacts(run_page)
+    assert all(any(title in card for card in cards) for title in CARDS), cards
+    open_artifact(run_page, "blocks-classes")
+    run_page.get_by_text("red", exact=True).first.wait_for()
+    run_page.go_back()
+    open_artifacts(run_page)
+    open_artifact(run_page, "blocks-quarantine")
+    run_page.get_by_text("not_an_image", exact=True).first.wait_for()
+    run_page.go_back()
+    open_artifacts(run_page)
+    open_artifact(run_page, "blocks-run")
+    picture = run_page.get_by_alt_text("labelled examples")
+    picture.wait_for()
+    assert run_page.get_by_text("40 of 41 files labelled").count()
+    assert run_page.get_by_text("report.html").count()
+    picture.screenshot(path=tmp_path / "grid.png")
+    assert has_colours(tmp_path / "grid.png")
+
+
+def open_artifacts(page: Any) -> list[str]:
+    """Click on the tab; gives what its cards say."""
+    page.locator(".p-tab", has_text="Artifacts").click()
+    page.locator(".artifact-card", has_text="blocks-run").wait_for()
+    cards: list[str] = page.locator(".artifact-card").all_inner_texts()
+    return cards
+
+
+def open_artifact(page: Any, key: str) -> None:
+    page.locator(".artifact-card", has_text=key).click()
+    page.wait_for_url("**/artifacts/artifact/*")
+
+
+def has_colours(picture: Path) -> bool:
+    """The blocks are there in their colours, not a broken picture's grey."""
+    shot = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
+    return len(shot) > 400 * 300 and bool((np.ptp(shot.astype(int), axis=1) > 60).mean() > 0.02)
 
 
 def test_help_does_not_load_prefect() -> None:

@@ -13,6 +13,9 @@ from PIL import Image
 from projects import block_image, make_project
 from served import Server, stop, wait_for
 
+from flows.watch import find
+from pipeline.errors import ConfigError
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -79,3 +82,11 @@ def test_a_fresh_server_has_the_automation_and_its_times_are_safe(server: Server
     assert trigger["posture"] == "Proactive"
     assert trigger["within"] >= 3 * int(server.env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
     assert trigger["match_related"]  # runs of others may beat more slowly
+
+
+@pytest.mark.parametrize("name", ["label/nothing", "nothing"])
+def test_watching_for_a_deployment_that_is_not_there_is_told_at_once(
+    server: Server, name: str
+) -> None:
+    with server.as_ours(), pytest.raises(ConfigError, match="prefect deployment ls"):
+        find(name)
