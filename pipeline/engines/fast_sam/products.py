@@ -20,7 +20,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         weight: (N, K).
         bias: (N,).
     """
-    if x.device.type == "cpu" and _has_onednn() and x.numel() and weight.numel():
+    if x.device.type == "cpu" and _has_onednn(x.dtype) and x.numel() and weight.numel():
         product: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001  no public name
             x, weight, bias, "none", [], ""
         )
@@ -44,5 +44,10 @@ def batched(x: Tensor, weight: Tensor) -> Tensor:
 
 
 @cache
-def _has_onednn() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+def _has_onednn(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available():
+        return False
+    ops = torch.ops.mkldnn
+    # oneDNN refuses bf16 on processors without AVX-512; torch's own products take it anywhere.
+    able = dtype != torch.bfloat16 or bool(ops._is_mkldnn_bf16_supported())  # noqa: SLF001
+    return able and hasattr(ops, "_linear_pointwise")

@@ -109,9 +109,10 @@ def test_every_published_architecture_is_answered_alike(name: str) -> None:
         )
         with torch.inference_mode():
             masks = make.generate(image, 7)
-        found.append(masks)
+        assert len(masks) > 20
+        found.append([mask for mask in masks if rle.area(mask.mask)])
     exact, stock = found
-    assert len(exact) == len(stock) > 20
+    assert len(exact) == len(stock) > 2
     # Logits of random weights are near the threshold everywhere: a pixel of 7070 may flip.
     ious = rle.iou_matrix([one.mask for one in (*exact, *stock)])
     assert ious[: len(exact), len(exact) :].max(0).min() > 0.999
