@@ -279,6 +279,8 @@ def _placed(run: RunConfig) -> tuple[Device, Precision]:
 
 def _sam_placed(config: SegmentAnythingConfig, run: RunConfig) -> tuple[Device, Precision]:
     device = pick_device(run.device, mps=False)
+    if device == "mps":
+        device = "cpu"  # the run's other models may have asked for it; this one needs float64
     match config.mode:
         case "exact":
             return device, "fp32"

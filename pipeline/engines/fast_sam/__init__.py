@@ -4,7 +4,9 @@
 
 ``encoder`` attends without a bias matrix; ``decoder`` shares what prompts have in common, never
 projects the image for a prompt, and draws only masks that pass the gate; ``interpolation`` measures
-masks at the image's size without ever holding them; ``generator`` puts them in the library's order.
+masks at the image's size without ever holding them (``kernel`` on the host, ``triton_kernel`` on
+CUDA). ``finder`` shares prompts out to batches and threads; ``generator`` puts what it finds in
+the library's order.
 The library's own ``SamAutomaticMaskGenerator`` is the reference (docs/fast-sam.md).
 """
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline import rle
+
 pytestmark = pytest.mark.models
 
 SIZES: dict[str, Any] = {
@@ -92,11 +94,10 @@ def test_every_published_architecture_is_answered_alike(name: str) -> None:
     config = SegmentAnythingConfig(
         engine="segment_anything",
         model="./.",
-        points_per_side=4,
+        points_per_side=3,
         pred_iou_thresh=0.0,
-        stability_score_thresh=0.1,
-        stability_score_offset=0.01,
-        box_nms_thresh=0.9,
+        stability_score_thresh=0.0,
+        box_nms_thresh=1.0,
     )
     found = []
     image = np.random.default_rng(3).integers(0, 256, (70, 101, 3), np.uint8)
@@ -108,9 +109,16 @@ def test_every_published_architecture_is_answered_alike(name: str) -> None:
         )
         with torch.inference_mode():
             masks = make.generate(image, 7)
-        found.append(sorted((m.mask.counts, m.point) for m in masks))
-    assert len(found[0]) > 2
-    assert found[0] == found[1]
+        assert len(masks) > 20
+        found.append([mask for mask in masks if rle.area(mask.mask)])
+    exact, stock = found
+    assert len(exact) == len(stock) > 2
+    # Logits of random weights are near the threshold everywhere: a pixel of 7070 may flip.
+    ious = rle.iou_matrix([one.mask for one in (*exact, *stock)])
+    assert ious[: len(exact), len(exact) :].max(0).min() > 0.999
+    assert sorted(one.point for one in exact) == sorted(one.point for one in stock)
+    equal = {one.mask for one in exact} & {one.mask for one in stock}
+    assert len(equal) >= 0.9 * len({one.mask for one in stock})
 
 
 def _lively(sam: Any) -> Any:

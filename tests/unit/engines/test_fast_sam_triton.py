@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ import numpy as np, torch
 from pipeline.engines.fast_sam import triton_kernel
 from pipeline.engines.fast_sam.interpolation import Frame, Interpolator
 from pipeline.engines.fast_sam.on_device import agrees
-from tests.unit.engines.test_fast_sam_triton import shapes, whole_masks
+from test_fast_sam_triton import shapes, whole_masks
 
 torch.set_num_threads(1)  # the interpreter serves one thread at a time
 scan, cpu = triton_kernel.scan, torch.device("cpu")
@@ -54,6 +55,23 @@ print("same masks")
 """
 
 
+_SIZES: dict[str, Any] = {
+    "image_size": 80,
+    "patch_size": 16,
+    "width": 16,
+    "depth": 1,
+    "heads": 2,
+    "window": 3,
+    "global_attention": [0],
+    "prompt_width": 16,
+    "decoder_mlp": 16,
+    "decoder_heads": 2,
+    "iou_hidden": 16,
+    "pixel_mean": [123.675, 116.28, 103.53],
+    "pixel_std": [58.395, 57.12, 57.375],
+}
+
+
 def shapes(seed: int, side: int) -> Any:
     """Masks of all kinds: noise, a smooth one, an empty and a full one, one that is no number."""
     random = np.random.default_rng(seed)
@@ -70,10 +88,9 @@ def whole_masks(scan: Any, offset: float = 0.005) -> list[list[tuple[str, float,
     from pipeline.config import SegmentAnythingConfig
     from pipeline.engines.fast_sam import MaskGenerator
     from pipeline.engines.tiny import build_tiny_sam
-    from tests.unit.engines.test_fast_sam_layers import SIZES
 
     torch.manual_seed(1)
-    model = build_tiny_sam(SIZES).eval()
+    model = build_tiny_sam(_SIZES).eval()
     config = SegmentAnythingConfig(
         engine="segment_anything",
         model="./.",
@@ -98,6 +115,7 @@ def whole_masks(scan: Any, offset: float = 0.005) -> list[list[tuple[str, float,
 def test_the_device_measures_what_the_host_does() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _CHECKS],
+        cwd=Path(__file__).parent,
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,

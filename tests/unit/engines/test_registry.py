@@ -26,7 +26,7 @@ from pipeline.config import (
     SegmentAnythingConfig,
     StagesConfig,
 )
-from pipeline.engines import registry
+from pipeline.engines import devices, registry
 from pipeline.engines.registry import EngineConfig, EngineIdentity, identify
 from pipeline.errors import WeightsError
 from pipeline.weights import entries
@@ -137,6 +137,18 @@ def test_wrong_defaults_in_the_lock_are_explained(models: Path) -> None:
 def test_a_model_for_another_engine_is_explained(models: Path) -> None:
     with pytest.raises(WeightsError, match="'masks' is for `engine: segment_anything`"):
         _identify(OpenClipConfig(engine="open_clip", model="masks"))
+
+
+def test_masks_are_found_on_the_cpu_where_the_run_asks_for_mps(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_has_mps", lambda: True)
+    run = _run(device="mps")
+    placed = {
+        mode: registry._sam_placed(_sam(mode=mode), run) for mode in ("exact", "fast", "stock")
+    }
+    assert placed == {"exact": ("cpu", "fp32"), "fast": ("cpu", "bf16"), "stock": ("cpu", "fp32")}
+    assert registry._placed(run)[0] == "mps"
 
 
 def test_readers_are_fp32_whatever_the_run_file_says(models: Path) -> None:

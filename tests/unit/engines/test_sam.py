@@ -260,9 +260,8 @@ def test_nan_for_one_image_ends_that_image_alone(
     answers = ask(StageName.SEGMENT, SimpleNamespace(segmenter=engine), asked)  # type: ignore[arg-type]
     assert isinstance(answers[1], Failure)
     assert answers[1].reason is Reason.NAN_OUTPUT
-    assert (
-        [r.mask for r in answers[0]] == [r.mask for r in expected] == [r.mask for r in answers[2]]
-    )
+    others = [answer for answer in answers if not isinstance(answer, Failure)]
+    assert [[region.mask for region in one] for one in others] == 2 * [[r.mask for r in expected]]
 
 
 def test_bf16_encodes_roughly_and_decodes_exactly(build: Any, image: RgbImage) -> None:
