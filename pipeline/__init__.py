@@ -25,6 +25,7 @@ metrics         AP, rates with intervals, calibration, error rates of text (pure
 lease           the right to write to a workspace, checked before anything is final
 labels          labels as they stand: latest run merged with what people decided
 evidence        what the models had said for a finished run, out of the store
+drawing         labels drawn into images: report, contact sheet, panels
 relevance       maps of what spoke for a label, as values; ``panels`` draws them
 explain, why    relevance maps of a run; the story of one label
 report          a run as one HTML page
