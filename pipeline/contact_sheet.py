@@ -88,8 +88,8 @@ def _tile(
 
 
 def _cut(words: str) -> str:
-    """Shorten what is wider than a tile."""
-    short = words
+    """Shorten what is wider than a tile; file names may hold line ends."""
+    words = short = " ".join(words.split())
     while font(_LETTERS).getlength(short) > _TILE[0] - 4:
         words = words[:-1]
         short = f"{words}…"

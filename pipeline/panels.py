@@ -128,6 +128,7 @@ def _sheet(shown: list[tuple[str, Image.Image]], said: Said) -> Image.Image:
 
 
 def _wrapped(text: str, size: int, width: int) -> list[str]:
+    text = " ".join(text.split())  # file names may hold line ends
     letter = font(size).getlength(text) / max(len(text), 1)
     return textwrap.wrap(text, max(1, int(width / max(letter, 1.0))))
 

@@ -172,7 +172,7 @@ def by_datumaro(folder: Path) -> Callable[[str, str], dict[str, Any]]:
     return read
 
 
-def annotations(item: Any, names: Any, *kinds: str) -> list[tuple[str, Any]]:
+def labels_of(item: Any, names: Any, *kinds: str) -> list[tuple[str, Any]]:
     found = [one for one in item.annotations if one.type.name in kinds]
     return sorted(((names[one.label].name, one) for one in found), key=lambda x: NAMES.index(x[0]))
 
@@ -189,7 +189,7 @@ def test_datumaro_imports_masks(by_datumaro: Any, name: str, place: str) -> None
         item, names = read[example.stem]
         assert item.subset == example.split
         assert item.media.size == (example.height, example.width)
-        masks = annotations(item, names, "mask")
+        masks = labels_of(item, names, "mask")
         labels = example.of(Kind.OBJECT) if place == "cvat" else example.shapes
         assert [label for label, _ in masks] == [class_of(label) for label in labels]
         for (_, mask), label in zip(masks, labels, strict=True):
@@ -198,10 +198,10 @@ def test_datumaro_imports_masks(by_datumaro: Any, name: str, place: str) -> None
 
 def test_datumaro_imports_texts_and_tags_of_cvat(by_datumaro: Any) -> None:
     for item, names in by_datumaro("cvat", "cvat").values():
-        ((label, text),) = annotations(item, names, "polygon")
+        ((label, text),) = labels_of(item, names, "polygon")
         assert (label, text.attributes["text"]) == ("text", "EXIT → ☕")
         assert text.points == [14, 1, 19, 1, 19, 5, 14, 5]
-        assert [label for label, _ in annotations(item, names, "label")] == [CLASSES[1]]
+        assert [label for label, _ in labels_of(item, names, "label")] == [CLASSES[1]]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_datumaro_imports_texts_and_tags_of_cvat(by_datumaro: Any) -> None:
 def test_datumaro_imports_boxes(by_datumaro: Any, name: str, place: str) -> None:
     read = by_datumaro(name, place)
     for example in awkward_examples():
-        found = annotations(*read[example.stem], "bbox")
+        found = labels_of(*read[example.stem], "bbox")
         for (label, _, box), (class_name, one) in zip(shapes(example), found, strict=True):
             assert class_name == class_of(label)
             assert np.abs(np.array(one.get_bbox()) - box).max() <= (1 if place == "voc" else 1e-3)

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline import rle
+from pipeline.contact_sheet import _cut
 from pipeline.drawing import (
     PALETTE,
     TEXT,
     Shape,
     class_colour,
     drawn,
+    font,
     ink_on,
     painted,
     shape_of,
@@ -105,7 +107,7 @@ def test_ink_can_be_read_on_every_colour() -> None:
 
 
 def panel(field: np.ndarray, mask: Bitmap | None) -> np.ndarray:
-    said = Said("What speaks for tag “cat”, score 0.90 · a.png", "Chefer.", "mask of this object")
+    said = Said("What speaks for tag “cat”, score 0.90 · a\n.png", "Chefer.", "mask of this object")
     data = side_by_side(GREY, field.astype(np.float32), mask, Box(0, 0, 80, 60), said)
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
@@ -125,3 +127,10 @@ def test_heat_is_dark_where_nothing_speaks_for_it() -> None:
     hot = heated(GREY, np.ones((60, 80), np.float32))
     cold = heated(GREY, np.zeros((60, 80), np.float32))
     assert hot.mean() > cold.mean() + 60
+
+
+def test_captions_are_as_wide_as_their_tile() -> None:
+    assert _cut("two\nlines") == "two lines"
+    cut = _cut("w" * 300)
+    assert cut.endswith("w…")
+    assert font(13).getlength(cut) <= 280
