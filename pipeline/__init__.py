@@ -26,6 +26,7 @@ lease           the right to write to a workspace, checked before anything is fi
 labels          labels as they stand: latest run merged with what people decided
 evidence        what the models had said for a finished run, out of the store
 truth           COCO and COCO-Text files as truth
+drawing         labels drawn into images: report, contact sheet, panels
 relevance       maps of what spoke for a label, as values; ``panels`` draws them
 explain, why    relevance maps of a run; the story of one label
 report          a run as one HTML page

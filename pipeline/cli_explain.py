@@ -148,7 +148,7 @@ def _as_row(one: Explained) -> dict[str, object]:
 def _print_maps(made: Explanation) -> None:
     rows = [_cells(one) for one in made.maps[:_ROWS]]
     names = [name for name in (rows[0] if rows else {}) if any(row[name] for row in rows)]
-    table = Table(*names, box=None)
+    table = Table(*names, box=None, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*(escape(row[name]) for name in names))
     out.print(table)
@@ -168,12 +168,12 @@ def _cells(one: Explained) -> dict[str, str]:
         "what": one.kind,
         "words": one.words,
         "score": _number(one.score),
-        "mask of": scores.held_against or "",
+        "mask": scores.held_against or "",
         "points": {True: "yes", False: "no", None: ""}[scores.points],
         "AUROC": _number(scores.auroc),
         "inside": _number(scores.inside),
-        "deletion": _number(scores.deletion),
-        "insertion": _number(scores.insertion),
+        "del": _number(scores.deletion),
+        "ins": _number(scores.insertion),
     }
 
 

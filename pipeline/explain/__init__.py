@@ -5,6 +5,7 @@
 
 values   what is asked and answered, and the answers on disk
 maker    makes, scores and draws maps
+words    what stands on a panel
 """
 
 from __future__ import annotations

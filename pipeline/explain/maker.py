@@ -16,6 +16,7 @@ from pipeline.engines.base import Embedder, Explainer
 from pipeline.engines.registry import explainer_of, load_embedder
 from pipeline.evidence import Evidence
 from pipeline.explain.values import FOLDER, WORDS, Explained, MapScores, Question
+from pipeline.explain.words import said_of
 from pipeline.infer.crops import crop_box
 from pipeline.labels import CurrentImage, Kind, MergedLabel, Status
 from pipeline.labels.runs import FinishedRun, RunImage
@@ -171,12 +172,7 @@ class Maker:
         scores = self._scored(seen, target, relevance, field)
         said = (image.sha256, target.label_id, target.words, self._question.method)
         name = hashlib.sha256(repr(said).encode()).hexdigest()[:16] + ".png"
-        view = Box(0, 0, pixels.shape[1], pixels.shape[0])
-        if target.box is not None:
-            view = _grown(relevance.frame)
-        self.folder.mkdir(exist_ok=True)
-        durable_write(self.folder / name, side_by_side(pixels, field, target.mask, view))
-        return Explained(
+        one = Explained(
             image.sha256,
             image.file_name,
             target.label_id,
@@ -189,6 +185,13 @@ class Maker:
             scores,
             name,
         )
+        view = Box(0, 0, pixels.shape[1], pixels.shape[0])
+        if target.box is not None:
+            view = _grown(relevance.frame)
+        self.folder.mkdir(exist_ok=True)
+        panel = side_by_side(pixels, field, target.mask, view, said_of(one))
+        durable_write(self.folder / name, panel)
+        return one
 
     def _scored(
         self, seen: RgbImage, target: _Target, relevance: RelevanceMap, field: NDArray[np.float32]
@@ -201,13 +204,12 @@ class Maker:
         mask = target.mask
         if mask is None or not mask.any():
             return MapScores(None, None, None, None, *(areas or (None, None)))
-        points = points_at(field, mask)
-        if target.box is not None:  # beyond the crop the map is 0 and could not be wrong
+        if target.box is not None:  # the model saw no more, and 3 % beside it are of what it saw
             left, top, right, bottom = crop_box(target.box, *mask.shape)
             field, mask = field[top:bottom, left:right], mask[top:bottom, left:right]
         return MapScores(
             target.held_against,
-            points,
+            points_at(field, mask),
             _known(pixel_auroc(field, mask)),
             _known(share_inside(field, mask)),
             *(areas or (None, None)),

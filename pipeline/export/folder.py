@@ -142,11 +142,20 @@ def locked(out: Path) -> Iterator[None]:
     except Timeout:
         raise ExportError(f"{out}: another export is writing there; wait for it to end") from None
     except OSError as error:
-        raise ExportError(f"{out}: cannot be written: {error}") from None
+        raise ExportError(
+            f"--out {out}: no folder can be made there: {_obstacle(out) or error.strerror}; "
+            "name another one, or see to it that this one can be written"
+        ) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def _obstacle(out: Path) -> str | None:
+    """What lies where a folder above should be, in words; None if nothing does."""
+    there = next((folder for folder in out.parents if folder.exists()), None)
+    return None if there is None or there.is_dir() else f"{there} is no folder"
 
 
 def _is_ours(out: Path) -> bool:

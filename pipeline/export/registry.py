@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from typing import Final
@@ -61,7 +62,11 @@ def format_named(name: str) -> Format:
 
             return partial(yolo.YoloExport, segment=name == "yolo-segment")
         case _ if name not in _MODULES:
-            raise ConfigError(f"--format {name}: no such format; there are {', '.join(FORMATS)}")
+            near = get_close_matches(name.casefold(), FORMATS, n=3, cutoff=0.5)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise ConfigError(
+                f"--format {name}: no such format; there are {', '.join(FORMATS)}.{hint}"
+            )
         case _:
             pass
     module, writer = _MODULES[name]

@@ -43,7 +43,7 @@ def check_shares(shares: Sequence[int]) -> None:
         got = ",".join(map(str, shares))
         raise ConfigError(
             f"--split {got}: expected two or three whole percentages that add up to 100, "
-            "train,val[,test], e.g. 80,10,10"
+            f"train,val[,test], e.g. 80,10,10; got {len(shares)} that add up to {sum(shares)}"
         )
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline import rle
 from pipeline.config import InputConfig
 from pipeline.decoding import DecoderPool
+from pipeline.drawing import Shape, painted, shape_of, thumbnail
 from pipeline.errors import ImageRejectedError
 from pipeline.evidence import source_of
 from pipeline.labels import CurrentImage, Kind, MergedLabel, Status
 from pipeline.labels.runs import RunImage
-from pipeline.panels import class_colour, masked, thumbnail
-from pipeline.records import Box, JsonObject, Point, RgbImage
+from pipeline.records import Box, JsonObject, RgbImage
 
 _SIDE: Final = 400
 _LETTER: Final = 0.045
@@ -114,13 +113,16 @@ def example(
     run = image.image
     labels = [label for label in image.labels if label.status is not Status.REJECTED]
     letter = _LETTER * max(run.width, run.height)
+    shapes = [(label, shape_of(label.content, classes)) for label in labels]
+    placed = [(label, shape) for label, shape in shapes if shape is not None]
     picture = ""
     if pixels is not None:
-        picture = data_address(thumbnail(_painted(pixels, labels, classes), _SIDE), "webp")
+        shown = painted(pixels, [shape for _, shape in placed], _SIDE)
+        picture = data_address(thumbnail(shown, _SIDE), "webp")
     tags = [label for label in labels if label.content.kind is Kind.TAG]
     return Example(
         run.file_name, run.width, run.height, picture, round(letter, 1),
-        tuple(_marks(labels, letter)),
+        tuple(_mark(shape, _style(label), letter) for label, shape in placed),
         tuple((label.content.label, _style(label)) for label in tags), len(labels), why,
     )  # fmt: skip
 
@@ -135,32 +137,11 @@ def data_address(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def _painted(
-    pixels: RgbImage, labels: Iterable[MergedLabel], classes: Mapping[str, int]
-) -> RgbImage:
-    for label in labels:
-        mask = label.content.mask
-        if mask is not None and (mask.height, mask.width) == pixels.shape[:2]:
-            colour = class_colour(classes.get(label.content.label, 0))
-            pixels = masked(pixels, rle.decode(mask), colour)
-    return pixels
-
-
-def _marks(labels: Iterable[MergedLabel], letter: float) -> Iterator[Mark]:
-    for label in labels:
-        content, box = label.content, label.content.box
-        if box is None or content.kind is Kind.TAG:
-            continue
-        words = content.label if content.kind is Kind.OBJECT else f"“{content.text or ''}”"
-        points = content.points or (() if content.mask is not None else _corners(box))
-        drawn = " ".join(f"{point.x:.1f},{point.y:.1f}" for point in points)
-        y = max(box.y - letter / 4, letter)
-        yield Mark(drawn, round(box.x, 1), round(y, 1), words, _style(label))
-
-
-def _corners(box: Box) -> tuple[Point, ...]:
-    right, bottom = box.x + box.width, box.y + box.height
-    return Point(box.x, box.y), Point(right, box.y), Point(right, bottom), Point(box.x, bottom)
+def _mark(shape: Shape, style: str, letter: float) -> Mark:
+    """Lines and words stay out of the picture: the page draws them, sharp at every size."""
+    points = " ".join(f"{point.x:.1f},{point.y:.1f}" for point in shape.corners)
+    y = max(shape.box.y - letter / 4, letter)
+    return Mark(points, round(shape.box.x, 1), round(y, 1), shape.words, style)
 
 
 def _style(label: MergedLabel) -> str:

@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from pipeline.drawing import thumbnail
 from pipeline.evidence import Evidence
 from pipeline.explain.values import FOLDER, read_index
 from pipeline.labels import Kind
 from pipeline.labels.runs import FinishedRun, QuarantinedFile
-from pipeline.panels import thumbnail
 from pipeline.records import Box, JsonObject
 from pipeline.report.census import Census
 from pipeline.report.charts import Diagram, Histogram, Share, diagram, histogram, shares

@@ -42,7 +42,8 @@ TOWERS: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
 }
 RESNET = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16}
 TIMM_RESNET = {**TIMM, "timm_model_name": "test_resnet", "timm_pool": "avg"}
-NOT_VITS = {"ModifiedResNet": RESNET, "ResNet": TIMM_RESNET}
+TIMM_CONVNEXT = {**TIMM, "timm_model_name": "test_convnext", "timm_pool": "avg"}
+NOT_VITS = {"ModifiedResNet": RESNET, "ResNet": TIMM_RESNET, "ConvNeXt": TIMM_CONVNEXT}
 
 
 def noise(seed: int = 0, height: int = 50, width: int = 70) -> RgbImage:

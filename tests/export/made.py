@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -134,6 +137,41 @@ def _label(draw: st.DrawFn, ident: str, content: Content) -> MergedLabel:
         order=int(ident[-1]) if content.kind is Kind.TEXT else None,
     )
     return MergedLabel(ident, content, status, source, facts, "run")
+
+
+def consumer(name: str) -> Any:
+    """Import a reader of ``consumers.txt``; skip the test without it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its dependencies, at import
+        return pytest.importorskip(name, reason=f"no {name}: see tests/export/consumers.txt")
+
+
+def awkward_examples() -> list[Example]:
+    """A dataset that never changes: a hole, two parts, one pixel, the border; a text and a tag."""
+    return [_awkward(1, 40, 60, "train"), _awkward(2, 33, 20, "val")]
+
+
+def _awkward(number: int, height: int, width: int, split: str) -> Example:
+    ring, parts, pixel, corner = np.zeros((4, height, width), np.bool_)
+    ring[2:12, 2:14], ring[5:8, 5:9] = True, False
+    parts[20:24, 3:9] = parts[26:30, 3:7] = True
+    pixel[16, 16] = corner[-3:, -5:] = True
+    masks = map(rle.encode, (ring, parts, pixel, corner))
+    quad = (Point(14, 1), Point(19, 1), Point(19, 5), Point(14, 5))
+    contents = [
+        *(Content(Kind.OBJECT, name, mask=mask) for name, mask in zip(CLASSES, masks, strict=True)),
+        Content(Kind.TEXT, "text", "EXIT → ☕", points=quad),
+        Content(Kind.TAG, CLASSES[1]),
+    ]
+    facts = Facts(score=0.9, decision="accept", reason="sure", order=1)
+    labels = tuple(
+        MergedLabel(str(1000 * number + place), content, Status.ACCEPTED, MACHINE, facts, "run")
+        for place, content in enumerate(contents, start=1)
+    )
+    name, sha256 = f"straße {number}.png", hashlib.sha256(str(number).encode()).hexdigest()
+    picture = Picture(SourceFile(0, name, sha256, 1), plain=True, suffix=".png")
+    stem = safe_stem(name, sha256)
+    return Example(number, sha256, stem, name, width, height, split, picture, labels)
 
 
 def write_examples(name: str, dataset: Sequence[Example], folder: Path, **plan: float) -> Tally:

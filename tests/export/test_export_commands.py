@@ -54,6 +54,32 @@ def test_wrong_usage_is_one_message(
     assert "Traceback" not in error
 
 
+def test_messages_say_what_to_do(
+    run: RunFile, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def said(code: int, *words: str) -> str:
+        assert typed(run, "export", *words) == code
+        return capsys.readouterr().err.replace("\n", " ")
+
+    assert "Did you mean yolo-segment or yolo-detect?" in said(2, "--format", "yolo-seg")
+    assert "got 3 that add up to 95" in said(2, "--split", "70,20,5")
+    (tmp_path / "file").touch()
+    assert f"{tmp_path / 'file'} is no folder" in said(1, "--out", str(tmp_path / "file/deep/set"))
+    (run.config.images[0] / "003.png").unlink()
+    gone = said(1)
+    assert "003.png" in gone
+    assert "autolabel run CONFIG" in gone
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "/set/.coco.lock")
+
+    monkeypatch.setattr("pipeline.export.folder.FileLock.acquire", refuse)
+    refused = said(1, "--out", str(tmp_path / "set"))
+    assert "no folder can be made there: Permission denied; name another one" in refused
+    assert ".lock" not in refused
+
+
 def test_evaluate_and_tune_against_an_export(
     run: RunFile, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,10 +8,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from export.made import Drawn, Shown, add_image, make_project, rectangle, write_run
+from export.made import (
+    RUN_FILE,
+    Drawn,
+    Shown,
+    add_image,
+    make_project,
+    rectangle,
+    write_run,
+)
 from PIL import Image
 
 from pipeline.coco import check_file
@@ -250,3 +259,25 @@ def test_adding_images_moves_none_and_near_duplicates_stay_together(tmp_path: Pa
     assert {name: second[name] for name in first} == first
     assert all(second[f"near-{name}.jpg"] == second[name] for name in names)
     assert any(note.startswith("20 images are near duplicates") for note in report.notes)
+
+
+@pytest.mark.parametrize("split", [(), (50, 50)])
+def test_cvat_names_lead_to_images(run: RunFile, split: tuple[int, ...]) -> None:
+    """As CVAT lays out a task, and a project with subsets."""
+    out = export(run, request(run, "cvat", split=split)).out
+    root = ET.parse(out / "annotations.xml").getroot()
+    named = {(one.get("subset", ""), one.attrib["name"]) for one in root.findall("image")}
+    files = {path.relative_to(out / "images") for path in (out / "images").rglob("*.png")}
+    assert {Path(subset, name) for subset, name in named} == files
+    assert len(files) == 6
+    subsets = {one.text for one in root.iterfind("meta/project/tasks/task/subset")}
+    assert subsets == ({"train", "val"} if split else set())
+
+
+def test_a_label_map_leaves_out_what_its_readers_take_apart(tmp_path: Path) -> None:
+    run = make_project(tmp_path / "project", 1, RUN_FILE.replace("dog", '"dog: big"'))
+    write_run(run, [Shown("000.png", [Drawn("cat", rectangle(4, 4, 20, 10))])])
+    out = export(run, request(run, "voc")).out
+    assert (out / "labels.txt").read_text().splitlines() == ["cat", "dog: big", "text"]
+    lines = (out / "labelmap.txt").read_text().splitlines()
+    assert lines == ["background:0,0,0::", "cat:128,0,0::", "text:128,128,0::"]

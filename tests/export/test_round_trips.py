@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gc
 import io
 import json
 import os
@@ -12,11 +13,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from export.made import CLASSES, examples, write_examples
+from export.made import CLASSES, consumer, examples, grey_png, write_examples
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from pycocotools.coco import COCO
@@ -24,8 +24,10 @@ from pycocotools.coco import COCO
 from pipeline import rle
 from pipeline.coco import check_file
 from pipeline.export.example import Example, class_of
+from pipeline.export.formats.voc import xml_text
 from pipeline.export.formats.yolo import filled
 from pipeline.export.outline import polygons
+from pipeline.export.quads import quad_of
 from pipeline.labels import Kind
 from pipeline.records import Bitmap, Mask
 
@@ -97,6 +99,22 @@ def _images(folder: Path, split: str) -> Path:
     path = folder / "images" / split
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def by_datumaro(name: str, folder: Path, known: Dataset) -> dict[str, list[tuple[str, Any]]]:
+    """Example's stem → class names and annotations, as Datumaro imports them."""
+    datumaro = consumer("datumaro")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves files open
+        dataset = datumaro.Dataset.import_from(str(folder), name)
+        gc.collect()
+    names = dataset.categories()[datumaro.AnnotationType.label]
+    items = {item.id.rpartition("/")[2]: item for item in dataset}
+    assert set(items) == {example.stem for example in known}
+    return {
+        stem: [(names[one.label].name, one) for one in item.annotations]
+        for stem, item in items.items()
+    }
 
 
 @many
@@ -221,62 +239,62 @@ def test_voc_by_supervision_and_as_masks(dataset: Dataset) -> None:
 
 @many
 @given(dataset=examples())
-def test_cvat_masks(dataset: Dataset) -> None:
+def test_panoptic_by_datumaro(dataset: Dataset) -> None:
+    with written("coco-panoptic", dataset) as folder:
+        put_images(folder, dataset)
+        read = by_datumaro("coco_panoptic", folder, dataset)
+        for example in dataset:
+            seen = [(name, one.image > 0) for name, one in read[example.stem]]
+            assert not seen or not np.sum([pixels for _, pixels in seen], axis=0).max() > 1
+            for name in (*CLASSES, "text"):
+                drawn = [pixels for other, pixels in seen if other == name]
+                wanted = [bitmap(example, x) for x in example.shapes if class_of(x) == name]
+                nothing = np.zeros((example.height, example.width), np.bool_)
+                assert (
+                    np.any([nothing, *drawn], axis=0) <= np.any([nothing, *wanted], axis=0)
+                ).all()
+
+
+def put_images(folder: Path, dataset: Dataset) -> None:
+    """Datumaro wants to find the files."""
+    for example in dataset:
+        path = _images(folder, example.split) / example.file_name
+        path.write_bytes(grey_png(example))
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of pycocotools' decode
+@many
+@given(dataset=examples())
+def test_cvat_by_datumaro(dataset: Dataset) -> None:
     with written("cvat", dataset) as folder:
-        images = ET.parse(folder / "annotations.xml").getroot().findall("image")
-        for example, image in zip(dataset, images, strict=True):
-            masks = image.findall("mask")
-            objects = example.of(Kind.OBJECT)
-            for label, mask in zip(objects, masks, strict=True):
-                left, top, width, height = (
-                    int(mask.attrib[key]) for key in ("left", "top", "width", "height")
-                )
-                runs = [int(run) for run in mask.attrib["rle"].split(", ")]
-                assert sum(runs) == width * height
-                pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
-                whole = np.zeros((example.height, example.width), np.bool_)
-                whole[top : top + height, left : left + width] = pixels
-                assert (whole == bitmap(example, label)).all()
-            assert len(image.findall("polygon")) == len(example.of(Kind.TEXT))
-            tags = [tag.attrib["label"] for tag in image.findall("tag")]
+        read = by_datumaro("cvat", folder, dataset)
+        for example in dataset:
+            found = read[example.stem]
+            masks = [(name, one.image > 0) for name, one in found if one.type.name == "mask"]
+            for label, (name, pixels) in zip(example.of(Kind.OBJECT), masks, strict=True):
+                assert name == label.content.label
+                assert (pixels == bitmap(example, label)).all()
+            texts = [one for _, one in found if one.type.name == "polygon"]
+            for label, one in zip(example.of(Kind.TEXT), texts, strict=True):
+                corners = [value for p in quad_of(example, label) for value in (p.x, p.y)]
+                assert np.abs(np.array(one.points) - corners).max() <= 0.01
+                assert one.attributes["text"] == xml_text(label.content.text or "")
+            tags = [name for name, one in found if one.type.name == "label"]
             assert tags == [tag.content.label for tag in example.of(Kind.TAG)]
-
-
-def unpacked(packed: Sequence[int]) -> Any:
-    """Brush pixels out of their run lengths.
-
-    Source: ``decode_rle`` of label_studio_sdk.converter.brush.
-    """
-    bits = "".join(f"{byte:08b}" for byte in packed)
-    place = 0
-
-    def take(n: int) -> int:
-        nonlocal place
-        place += n
-        return int(bits[place - n : place], 2)
-
-    size, word = take(32), take(5) + 1
-    sizes = [take(4) + 1 for _ in range(4)]
-    out = np.zeros(size, np.uint8)
-    done = 0
-    while done < size:
-        run, length = take(1), 1 + take(sizes[take(2)])
-        values = [take(word)] * length if run else [take(word) for _ in range(length)]
-        out[done : done + length] = values
-        done += length
-    return out
 
 
 @many
 @given(dataset=examples())
-def test_label_studio_brushes(dataset: Dataset) -> None:
+def test_label_studio_by_its_own_decoder(dataset: Dataset) -> None:
+    brush = consumer("label_studio_sdk.converter.brush")
     with written("label-studio", dataset) as folder:
         tasks = json.loads((folder / "tasks.json").read_bytes())
         for example, task in zip(dataset, tasks, strict=True):
             result = (task.get("annotations") or task["predictions"])[0]["result"]
             brushes = [part for part in result if part["type"] == "brushlabels"]
             for label, part in zip(example.of(Kind.OBJECT), brushes, strict=True):
-                pixels = unpacked(part["value"]["rle"]).reshape(example.height, example.width, 4)
+                packed = brush.decode_rle(part["value"]["rle"])
+                pixels = packed.reshape(example.height, example.width, 4)
                 assert (pixels == 255 * bitmap(example, label)[:, :, None]).all()
                 assert part["value"]["brushlabels"] == [label.content.label]
             said = [part["value"]["text"] for part in result if part["type"] == "textarea"]

@@ -1,6 +1,7 @@
 """CVAT for images 1.1: one XML file. Masks keep every pixel, as CVAT's own run lengths.
 
-No library writes masks to it: FiftyOne and Datumaro turn them into polygons.
+No library writes masks to it: FiftyOne and Datumaro turn them into polygons. A split export is
+laid out as CVAT lays out a project with subsets, any other one as a task.
 
 Source: CVAT's documentation of the format; run lengths go along the rows of the mask's box,
 beginning with background.
@@ -14,7 +15,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from pipeline import rle
-from pipeline.export.example import Example, Plan, Tally, class_of, is_text
+from pipeline.export.example import UNSPLIT, Example, Plan, Tally, class_of, is_text
 from pipeline.export.formats.voc import xml_text
 from pipeline.export.quads import quad_of
 from pipeline.labels import Kind, MergedLabel
@@ -24,7 +25,7 @@ _INDENT: Final = "  "
 
 
 class CvatExport:
-    """``images/<split>/`` and ``annotations.xml``; the split is the subset of an image."""
+    """``images/<split>/`` or ``images/``, and ``annotations.xml``; splits are subsets."""
 
     def __init__(self, plan: Plan) -> None:
         self.tally = Tally()
@@ -38,15 +39,17 @@ class CvatExport:
 
     def image_path(self, example: Example) -> str:
         """Beside the others of its split."""
-        return f"images/{example.split}/{example.file_name}"
+        subset = _subset(example)
+        return "/".join(("images", *subset, example.file_name))
 
     def add(self, example: Example, data: bytes) -> None:
         """Write the element of one image."""
         del data
         numbers = {"id": self._n, "width": example.width, "height": example.height}
         root = ET.Element("image", {key: str(value) for key, value in numbers.items()})
-        root.set("name", f"{example.split}/{example.file_name}")
-        root.set("subset", example.split)
+        root.set("name", example.file_name)
+        for subset in _subset(example):
+            root.set("subset", subset)
         for label in example.shapes:
             _shape(root, example, label)
         for tag in example.of(Kind.TAG):
@@ -67,11 +70,22 @@ class CvatExport:
         self._file.close()
 
 
+def _subset(example: Example) -> tuple[str, ...]:
+    return () if example.split == UNSPLIT else (example.split,)
+
+
 def _meta(plan: Plan) -> ET.Element:
     meta = ET.Element("meta")
-    task = ET.SubElement(meta, "task")
-    task.append(_text("name", plan.name))
-    labels = ET.SubElement(task, "labels")
+    split = tuple(plan.splits) != (UNSPLIT,)
+    job = ET.SubElement(meta, "project" if split else "task")
+    job.append(_text("name", plan.name))
+    if split:
+        tasks = ET.SubElement(job, "tasks")
+        for subset in plan.splits:
+            task = ET.SubElement(tasks, "task")
+            task.extend((_text("name", f"{plan.name} {subset}"), _text("subset", subset)))
+        job.append(_text("subsets", "\n".join(plan.splits)))
+    labels = ET.SubElement(job, "labels")
     for name in dict.fromkeys((*plan.shape_classes, *plan.tag_classes)):
         label = ET.SubElement(labels, "label")
         label.append(_text("name", name))

@@ -102,6 +102,19 @@ class VocExport:
                 path.write_text(text, encoding="utf-8")
         names = "".join(f"{name}\n" for name in self._plan.shape_classes)
         (self._plan.folder / "labels.txt").write_text(names, encoding="utf-8")
+        text = "".join(_map_line(n, name) for name, n in {"background": 0, **self._numbers}.items())
+        (self._plan.folder / "labelmap.txt").write_text(text, encoding="utf-8")
+
+
+def _map_line(number: int, name: str) -> str:
+    """Line of ``labelmap.txt``; none for a name that its readers would take apart.
+
+    Source: the label map of Datumaro and CVAT, ``name:r,g,b:parts:actions``.
+    """
+    if ":" in name or name.startswith("#"):
+        return ""
+    colour = ",".join(str(value) for value in _colour(number))
+    return f"{name}:{colour}::\n"
 
 
 def _fill(element: ET.Element, values: Mapping[str, str]) -> None:
@@ -110,8 +123,11 @@ def _fill(element: ET.Element, values: Mapping[str, str]) -> None:
 
 
 def xml_text(text: str) -> str:
-    """Replace what XML 1.0 cannot hold by U+FFFD."""
-    return _FORBIDDEN.sub("\ufffd", clean(text))
+    """Replace what XML 1.0 cannot hold by U+FFFD, and line ends as its readers would.
+
+    Source: XML 1.0, sections 2.2 and 2.11.
+    """
+    return _FORBIDDEN.sub("\ufffd", clean(text)).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _palette_png(pixels: NDArray[np.uint8]) -> bytes:
