@@ -8,6 +8,9 @@ comma := ,
 # The review database FiftyOne cannot download for itself everywhere is a wheel on Linux x86-64.
 MONGOD := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(comma)mongod)
 
+# Where this is set, as in many containers, every process compiles thousands of modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 export FIFTYONE_DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export HF_HUB_OFFLINE = 1

@@ -4,6 +4,7 @@ segment   Segment Anything, random weights: stock, FiftyOne, transformers, ours;
 equality  masks of exact and fast against stock on 200 scenes, trained tiny model
 post      what comes behind the decoder of Segment Anything, alone
 clip      vectors of images and of region crops: loops as people write them against ours
+naming    names of regions from crops and from patches: how right, and what relevance tells
 ocr       EasyOCR and RapidOCR as people call them against our engines
 coco      masks to run lengths, and labels to a COCO file
 demo      the whole demo run: stock, now, and an older checkout (--before)
@@ -43,6 +44,7 @@ BENCHMARKS: Final = {
     "equality": "benchmarks.sam.measure:measure_equality",
     "post": "benchmarks.sam.measure:measure_postprocessing",
     "clip": "benchmarks.clip:measure_clip",
+    "naming": "benchmarks.naming:measure_naming",
     "ocr": "benchmarks.ocr:measure_ocr",
     "coco": "benchmarks.coco:measure_coco",
     "demo": "benchmarks.demo:measure_demo",

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch  # noqa: TID253
 
+from benchmarks.figures import Outcome
+from benchmarks.options import Options
 from benchmarks.runs import DEMO
 from pipeline import rle
 from pipeline.config import PolicyConfig
@@ -41,14 +44,16 @@ class Asked:
     pooled: dict[int, PooledVectors]
 
 
-def measure_naming() -> dict[str, Any]:
+def measure_naming(options: Options) -> Outcome:
     """Name shapes by crops and by patches.
 
     Returns:
-        Shares of right names; CPU seconds per region; and for each vocabulary the chance that a
-        right name has a higher relevance than the name of another object of the same scene.
+        Shares of right names; CPU milliseconds per region; and for each vocabulary the chance that
+        a right name has a higher relevance than the name of another object of the same scene.
     """
+    torch.set_num_threads(options.threads)
     engines = Engines(load_run_file(DEMO))
+    engines.embedder.embed_images([np.zeros((64, 64, 3), np.uint8)])
     seconds: dict[str, float] = dict.fromkeys(["crops", *(f"dense{n}" for n in TILES)], 0.0)
     asked = [_asked(make_scene(seed), engines, seconds) for seed in DEV_SEEDS[:SCENES]]
     regions = sum(len(one.regions) for one in asked)
@@ -56,7 +61,7 @@ def measure_naming() -> dict[str, Any]:
     for kind, classes in (("shape", SHAPES), ("color", tuple(f"{c} shape" for c in COLORS))):
         figures |= _judged(kind, classes, asked, engines)
     each = {f"cpu_ms_per_region_{k}": round(1e3 * s / regions, 1) for k, s in seconds.items()}
-    return figures | each
+    return Outcome(figures=figures | each)
 
 
 def _asked(scene: Scene, engines: Engines, seconds: dict[str, float]) -> Asked:

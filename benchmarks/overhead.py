@@ -15,22 +15,24 @@ def measure_overhead(options: Options) -> Outcome:
     """Label the samples a few times from nothing, with the embedded models.
 
     Returns:
-        Medians. ``share`` is the part of wall time outside the engines once models are loaded;
-        ``share_with_loading`` counts imports and loading of models as overhead too.
+        Medians. ``share`` is the part of wall time in which no engine was at work and none was
+        being loaded; ``share_with_loading`` counts imports and loading as overhead too, where no
+        engine was at work meanwhile.
     """
     shares, with_loading, walls = [], [], []
     for _ in range(options.repeats):
         with tempfile.TemporaryDirectory() as folder:
             summary = labelling_run(DEMO, Path(folder) / "ws")
-        wall, load, model = (
-            summary[key] for key in ("wall_seconds", "load_seconds", "model_seconds")
+        wall, load, busy = (
+            summary[key] for key in ("wall_seconds", "load_seconds", "busy_seconds")
         )
-        shares.append(1 - model / (wall - load))
-        with_loading.append(1 - model / wall)
+        shares.append(1 - busy / (wall - load))
+        with_loading.append(1 - busy / wall)
         walls.append(wall)
     figures = {
         "images": summary["images"],
         "wall_seconds": round(statistics.median(walls), 2),
+        "busy_seconds": summary["busy_seconds"],
         "model_seconds": summary["model_seconds"],
         "share": round(statistics.median(shares), 3),
         "share_range": [round(min(shares), 3), round(max(shares), 3)],

@@ -101,6 +101,10 @@ class Segmenter(Protocol):
     def info(self) -> EngineInfo:
         """Identity of the loaded model."""
 
+    @property
+    def images_at_once(self) -> int:
+        """How many images to hand over together; may fall when memory is short."""
+
     def segment(self, images: Sequence[RgbImage]) -> list[tuple[Region, ...]]:
         """Find regions; per image best predicted IoU first, none of them empty."""
 

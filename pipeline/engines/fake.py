@@ -138,6 +138,7 @@ class FakeSegmenter:
 
     def __init__(self) -> None:
         self.info = _info("segmenter")
+        self.images_at_once = 1
 
     def segment(self, images: Sequence[RgbImage]) -> list[tuple[Region, ...]]:
         """Find areas; per image best predicted IoU first, none of them empty."""

@@ -241,10 +241,18 @@ class _Loop:
         if not asked:
             return
         self._load(stage)
-        # Only embedding gains from a batch; the others answer image by image, and are stored so.
-        size = CHUNK_IMAGES if stage is StageName.EMBED else 1
-        for batch in batched(asked, size):
+        for batch in batched(asked, self._images_at_once(stage)):
             self._ask_batch(stage, batch, writer)
+
+    def _images_at_once(self, stage: StageName) -> int:
+        # What gains nothing from a batch answers image by image, and is stored so.
+        match stage:
+            case StageName.EMBED:
+                return CHUNK_IMAGES
+            case StageName.SEGMENT:
+                return self._engines.segmenter.images_at_once
+            case _:
+                return 1
 
     def _load(self, stage: StageName) -> None:
         with self._clock.loading():
