@@ -147,6 +147,8 @@ class StockGenerator:
         own = settings.model_dump(exclude={"engine", "model", "mode"})
         self.library = SamAutomaticMaskGenerator(model, **own, output_mode="uncompressed_rle")
         _watch_for_nan(self.library)
+        self._masks_of_crops: list[int] = []
+        _count_masks(self.library, self._masks_of_crops)
 
     def batch_for(self, image: RgbImage, wanted: int) -> int:
         """Say how many prompts at once fit into memory."""
@@ -165,9 +167,18 @@ class StockGenerator:
 
         Raises:
             ImageRejectedError: The model answered with NaN.
+            IndexError: The library's own, as it came.
         """
         self.library.points_per_batch = points_per_batch
-        return [_found(record) for record in self.library.generate(image)]
+        self._masks_of_crops.clear()
+        try:
+            records = self.library.generate(image)
+        except IndexError:
+            # The library compares crops without looking whether any of them has a mask.
+            if any(self._masks_of_crops):
+                raise
+            records = []
+        return [_found(record) for record in records]
 
 
 def _generator(
@@ -267,3 +278,15 @@ def _watch_for_nan(generator: Any) -> None:  # noqa: ANN401  untyped
         return masks, scores, logits
 
     generator.predictor.predict_torch = checked
+
+
+def _count_masks(generator: Any, counts: list[int]) -> None:  # noqa: ANN401  untyped
+    """Write down how many masks each crop has."""
+    process = generator._process_crop  # noqa: SLF001  the library's own step
+
+    def counted(*args: Any) -> Any:  # noqa: ANN401
+        found = process(*args)
+        counts.append(len(found["rles"]))
+        return found
+
+    generator._process_crop = counted  # noqa: SLF001

@@ -147,6 +147,13 @@ def test_an_answer_does_not_depend_on_the_images_before_it(segment: Any) -> None
     assert segment(image, "exact") == segment(image, "exact")
 
 
+@pytest.mark.parametrize("mode", ["stock", "exact"])
+def test_crops_without_any_mask_are_no_error(segment: Any, mode: str) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    nothing = {"crop_n_layers": 1, "points_per_side": 2, "pred_iou_thresh": 1.0}
+    assert segment(image, mode, **nothing) == ()
+
+
 @pytest.mark.parametrize("has_bf16", [True, False])
 def test_bf16_is_multiplied_on_every_processor(
     has_bf16: bool, monkeypatch: pytest.MonkeyPatch
