@@ -84,6 +84,29 @@ class Tower:
             raise EngineError(f"an image tower that reads its tokens by {self.reads!r}")
 
 
+def patch_vectors(model: Any, tower: Tower, pixels: Tensor) -> Tensor:  # noqa: ANN401  untyped
+    """Say what each patch's last token says by itself.
+
+    Args:
+        model: The open_clip model that the tower belongs to.
+        tower: Its image tower.
+        pixels: (B, 3, H, W), as the model sees them.
+
+    Returns:
+        (B, patches, D) fp32, unit length, in the space of texts.
+
+    Source: dense features of Zhou et al. 2022 (MaskCLIP), with the whole last block.
+    """
+    kept: list[Tensor] = []
+    hook = tower.blocks[-1].register_forward_hook(lambda _m, _i, out: kept.append(out))
+    try:
+        model.encode_image(pixels)
+    finally:
+        hook.remove()
+    vectors = [tower.dense(tokens[tower.prefix :]) for tokens in kept[0]]
+    return functional.normalize(torch.stack(vectors).float(), dim=-1)
+
+
 def tower_of(visual: Any, name: str) -> Tower:  # noqa: ANN401  open_clip is untyped
     """Describe a model's image tower.
 

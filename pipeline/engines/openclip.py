@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor  # noqa: TID253
 
-from pipeline.engines.attention import tower_of
+from pipeline.engines.attention import patch_vectors, tower_of
 from pipeline.engines.base import EngineInfo, Patches
 from pipeline.engines.batching import is_out_of_memory, run_in_chunks
 from pipeline.engines.checkpoints import reason_of
@@ -72,7 +72,7 @@ class OpenClipEmbedder:
         seen = open_clip.get_model_preprocess_cfg(self._model)
         self._resize = str(seen.get("resize_mode", "shortest"))
         side = seen["size"]
-        self._input = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
+        self.input_size = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
         self.cuts_elongated = self._resize != "squash"
 
     def embed_images(self, images: Sequence[RgbImage]) -> Vectors:
@@ -107,8 +107,6 @@ class OpenClipEmbedder:
         Raises:
             EngineError: The model is no vision transformer.
             OutOfMemoryError: A single image does not fit.
-
-        Source: dense features of Zhou et al. 2022 (MaskCLIP), with the whole last block.
         """
         cells, self._batch_size = run_in_chunks(
             self._prepared(images), self._batch_size, self._cells, self._free
@@ -121,7 +119,7 @@ class OpenClipEmbedder:
     def frame(self, image: RgbImage) -> Box:
         """Say which part of an image the model sees, in pixels; it may reach beyond the image."""
         seen = middle(image) if self.cuts_elongated else image
-        box = model_frame(seen.shape[0], seen.shape[1], self._input, self._resize)
+        box = model_frame(seen.shape[0], seen.shape[1], self.input_size, self._resize)
         left, top = (image.shape[1] - seen.shape[1]) / 2, (image.shape[0] - seen.shape[0]) / 2
         return Box(box.x + left, box.y + top, box.width, box.height)
 
@@ -158,17 +156,11 @@ class OpenClipEmbedder:
         self, images: Sequence[Callable[[], Tensor]], size: int
     ) -> list[NDArray[np.float32]]:
         tower = tower_of(self._model.visual, self.info.model)
-        kept: list[Tensor] = []
-        hook = tower.blocks[-1].register_forward_hook(lambda _m, _i, out: kept.append(out))
         pixels = _filled(self._stacked(images), size)
-        try:
-            with torch.inference_mode(), autocast(self._device, self._precision):
-                self._model.encode_image(pixels)
-                tokens = kept[0][: len(images), tower.prefix :]
-                vectors = [tower.dense(one) for one in tokens]
-        finally:
-            hook.remove()
-        return [_unit(one).reshape(*tower.grid, -1).cpu().numpy() for one in vectors]
+        with torch.inference_mode(), autocast(self._device, self._precision):
+            vectors = patch_vectors(self._model, tower, pixels)
+        cells = vectors[: len(images)].unflatten(1, tower.grid)
+        return list(cells.cpu().numpy())
 
     def _text_rows(self, prompts: Sequence[str], size: int) -> list[NDArray[np.float32]]:
         tokens = self._tokenize(list(prompts))
@@ -244,8 +236,5 @@ def _filled(batch: Tensor, size: int) -> Tensor:
 
 
 def _unit_rows(vectors: Tensor, n: int) -> list[NDArray[np.float32]]:
-    return list(_unit(vectors[:n]).cpu().numpy())
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(vectors.float(), dim=-1)
+    unit = torch.nn.functional.normalize(vectors[:n].float(), dim=-1)
+    return list(unit.cpu().numpy())

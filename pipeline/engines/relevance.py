@@ -9,17 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
-import open_clip  # noqa: TID253
 import torch  # noqa: TID253
 from numpy.typing import NDArray
 from torch import Tensor  # noqa: TID253
 from torch.nn import functional  # noqa: TID253
 
-from pipeline.engines.attention import Tower, attention_maps, tower_of
-from pipeline.engines.openclip import OpenClipEmbedder, middle
+from pipeline.engines.attention import Tower, attention_maps, patch_vectors, tower_of
+from pipeline.engines.openclip import OpenClipEmbedder
 from pipeline.errors import EngineError
 from pipeline.records import RgbImage, Vectors
-from pipeline.relevance import Fading, Field, Method, RelevanceMap, model_frame
+from pipeline.relevance import Fading, Field, Method, RelevanceMap
 
 _WINDOW: Final = 2
 """Side of what occlusion covers, in cells: one cell alone leaves an object recognisable."""
@@ -44,10 +43,7 @@ class ClipRelevance:
     def __init__(self, embedder: OpenClipEmbedder) -> None:
         self._embedder = embedder
         self._visual: Any = embedder.model.visual
-        config = open_clip.get_model_preprocess_cfg(embedder.model)
-        size = config["size"]
-        self._size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-        self._resize = str(config.get("resize_mode", "shortest"))
+        self._size = embedder.input_size
 
     def maps(
         self, image: RgbImage, texts: Vectors, method: Method = Method.CHEFER
@@ -73,7 +69,7 @@ class ClipRelevance:
             Method.OCCLUSION: self._occlusion,
             Method.ROLLOUT: self._rollout,
         }
-        frame = self._frame(image)
+        frame = self._embedder.frame(image)
         cells = make[method](pixels, directions).detach().cpu().numpy()
         return [RelevanceMap(one, frame) for one in cells]
 
@@ -100,12 +96,6 @@ class ClipRelevance:
         blurred = _blurred(pixels)
         back = self._scores(blurred + cover * (pixels - blurred), direction)[:, 0]
         return _fading(left, back)
-
-    def _frame(self, image: RgbImage) -> Any:  # noqa: ANN401  Box
-        seen = middle(image) if self._embedder.cuts_elongated else image
-        frame = model_frame(seen.shape[0], seen.shape[1], self._size, self._resize)
-        left, top = (image.shape[1] - seen.shape[1]) // 2, (image.shape[0] - seen.shape[0]) // 2
-        return RelevanceMap(np.zeros((1, 1), np.float32), frame).moved(left, top).frame
 
     def _tower(self) -> Tower:
         return tower_of(self._visual, self._embedder.info.model)
@@ -171,14 +161,8 @@ class ClipRelevance:
         Source: dense features of Zhou et al. 2022 (MaskCLIP), with the whole last block.
         """
         tower = self._tower()
-        kept: list[Tensor] = []
-        hook = tower.blocks[-1].register_forward_hook(lambda _m, _i, out: kept.append(out))
-        try:
-            with torch.no_grad():
-                self._embedder.model.encode_image(pixels)
-                vectors = functional.normalize(tower.dense(kept[0][0, tower.prefix :]), dim=-1)
-        finally:
-            hook.remove()
+        with torch.no_grad():
+            vectors = patch_vectors(self._embedder.model, tower, pixels)[0]
         return (directions @ vectors.T).reshape(-1, *tower.grid)
 
     def _occlusion(self, pixels: Tensor, directions: Tensor) -> Tensor:
