@@ -31,7 +31,7 @@ is loaded. YAML 1.2: `no`, `on`, `012` and `12:30` are strings. Paths are relati
 Changing anything under `policy` runs no model on any image; changing a stage runs that stage
 again, and what builds upon it. `autolabel plan` says which, and why.
 
-*This page is generated from `pipeline/config.py` by `python docs/generate.py`.*
+*This page is generated from `pipeline/config/` by `python docs/generate.py`.*
 """
 
 COMMANDS_HEAD = """\
