@@ -6,6 +6,7 @@ The map of the house, from the ground up (imports only go down):
 
 ==============  ==================================================================
 records         the nouns: images, findings, labels; frozen values, no behaviour
+reasons         why a file has no labels, as codes
 errors          the error tree; each error knows its exit code and if a retry helps
 config          the run file as strict, frozen values; ``runfile`` reads it from YAML
 geometry, rle   boxes, quads, IoU, NMS; masks as COCO run lengths (pure)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from pipeline.errors import ImageRejectedError
 from pipeline.pixels import Decoded, decode
-from pipeline.records import Reason
+from pipeline.reasons import Reason
 from pipeline.roots import open_below, rejection_of, with_retries
 
 if TYPE_CHECKING:

@@ -30,7 +30,8 @@ from pipeline import decode_worker
 from pipeline.config import InputConfig
 from pipeline.errors import AutolabelError, ImageRejectedError
 from pipeline.pixels import Decoded
-from pipeline.records import ImageInfo, Reason, SourceFile
+from pipeline.reasons import Reason
+from pipeline.records import ImageInfo, SourceFile
 
 _WORKER_MODULE: Final = decode_worker.__name__
 _START_SECONDS: Final = 120.0

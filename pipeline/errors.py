@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from pipeline.records import Reason
+    from pipeline.reasons import Reason
 
 
 class AutolabelError(Exception):

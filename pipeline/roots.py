@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from pipeline.errors import ImageRejectedError
-from pipeline.records import Reason
+from pipeline.reasons import Reason
 
 T = TypeVar("T")
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import ConfigError, ImageRejectedError
-from pipeline.records import Quarantined, Reason, SourceFile
+from pipeline.reasons import Reason
+from pipeline.records import Quarantined, SourceFile
 from pipeline.roots import is_below, open_below, rejection_of, with_retries
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Final
 from PIL import Image, TiffImagePlugin
 
 from pipeline.errors import ImageRejectedError
-from pipeline.records import Reason
+from pipeline.reasons import Reason
 
 _ORIENTATION: Final = 0x0112
 _LYING: Final = frozenset({5, 6, 7, 8})

@@ -35,7 +35,8 @@ from pipeline.engines.quads import quad_inside, reading_order
 from pipeline.engines.quiet import quiet
 from pipeline.engines.tiny import TinyCraft
 from pipeline.errors import ImageRejectedError, WeightsError
-from pipeline.records import Reason, RgbImage, TextSpan
+from pipeline.reasons import Reason
+from pipeline.records import RgbImage, TextSpan
 from pipeline.weights import ModelFiles
 
 TINY_RECOGNISER: Final = "rec.json"

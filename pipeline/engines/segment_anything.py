@@ -25,7 +25,8 @@ from pipeline.engines.fast_sam.products import cpu_has_bf16
 from pipeline.engines.quiet import quiet
 from pipeline.engines.tiny import build_tiny_sam
 from pipeline.errors import ImageRejectedError, WeightsError
-from pipeline.records import Point, Reason, Region, RgbImage
+from pipeline.reasons import Reason
+from pipeline.records import Point, Region, RgbImage
 from pipeline.weights import ModelFiles
 
 _log = logging.getLogger(__name__)

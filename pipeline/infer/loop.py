@@ -24,14 +24,8 @@ from pipeline.infer.questions import Asked, ask
 from pipeline.infer.stages import GROUP, OF_REGIONS, OpenStage, batched, missing
 from pipeline.infer.writer import FindingWriter
 from pipeline.pixels import Decoded
-from pipeline.records import (
-    REASONS_OF_THE_BYTES,
-    Failure,
-    Region,
-    RgbImage,
-    SourceFile,
-    StageName,
-)
+from pipeline.reasons import REASONS_OF_THE_BYTES
+from pipeline.records import Failure, Region, RgbImage, SourceFile, StageName
 from pipeline.store.codecs import Rejection
 
 CHUNK_IMAGES: Final = 16

@@ -13,10 +13,10 @@ from pipeline.errors import EngineError, ImageRejectedError, OutOfMemoryError
 from pipeline.infer.crops import region_crops
 from pipeline.infer.engines import Engines
 from pipeline.infer.pooling import cut, pool, squares
+from pipeline.reasons import Reason
 from pipeline.records import (
     Failure,
     PooledVectors,
-    Reason,
     Region,
     RegionVectors,
     RgbImage,

@@ -13,7 +13,8 @@ from pipeline.coco.document import EXTRA, TEXT
 from pipeline.errors import ReviewError
 from pipeline.geometry import quad_box
 from pipeline.labels.values import Content, Facts, Kind, MachineLabel
-from pipeline.records import Box, JsonObject, Mask, Point, Reason
+from pipeline.reasons import Reason
+from pipeline.records import Box, JsonObject, Mask, Point
 from pipeline.write import CONFIG, LABELS, MANIFEST, QUARANTINE
 
 _TOY: Final = "tiny-synthetic"

@@ -19,7 +19,8 @@ from pipeline.pixels.colours import to_array, to_rgb
 from pipeline.pixels.containers import Container, Kind, inspect
 from pipeline.pixels.notes import Note
 from pipeline.pixels.opening import Opened, open_image, pillow_limits, upright_by_exif
-from pipeline.records import ImageInfo, Reason, RgbImage
+from pipeline.reasons import Reason
+from pipeline.records import ImageInfo, RgbImage
 
 if TYPE_CHECKING:  # pydantic would double the start-up time of a decoder process
     from pipeline.config import InputConfig

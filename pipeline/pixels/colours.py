@@ -18,7 +18,8 @@ from PIL import Image, ImageChops, ImageCms
 
 from pipeline.errors import ImageRejectedError
 from pipeline.pixels.notes import Note
-from pipeline.records import Reason, RgbImage
+from pipeline.reasons import Reason
+from pipeline.records import RgbImage
 
 if TYPE_CHECKING:  # pydantic would double the start-up time of a decoder process
     from pipeline.config import InputConfig

@@ -16,7 +16,7 @@ from typing import Final
 
 from pipeline.errors import ImageRejectedError
 from pipeline.pixels import tiff
-from pipeline.records import Reason
+from pipeline.reasons import Reason
 
 
 class Kind(StrEnum):

@@ -29,7 +29,7 @@ from pipeline.errors import ImageRejectedError
 from pipeline.pixels.colours import Depth
 from pipeline.pixels.containers import Container, Kind
 from pipeline.pixels.notes import Note
-from pipeline.records import Reason
+from pipeline.reasons import Reason
 
 _PLUGINS: Final[dict[Kind, type[ImageFile.ImageFile]]] = {
     Kind.JPEG: JpegImagePlugin.JpegImageFile,

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.reasons import Reason
 from pipeline.records import (
     Box,
     ImageInfo,
     Mask,
     Point,
     PooledVectors,
-    Reason,
     Region,
     RegionVectors,
     StageName,

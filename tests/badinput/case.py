@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.records import Reason
+from pipeline.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)

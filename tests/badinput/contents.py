@@ -15,7 +15,7 @@ from PIL import Image
 
 from badinput.case import Case, row, write
 from pipeline.pixels import Note
-from pipeline.records import Reason
+from pipeline.reasons import Reason
 
 
 @row

@@ -11,7 +11,7 @@ from drawn import encoded, scene
 
 from badinput.case import Case, row, write
 from pipeline.pixels import Note
-from pipeline.records import Reason
+from pipeline.reasons import Reason
 
 ODD_NAMES: Sequence[str] = (
     "no extension",

@@ -20,7 +20,8 @@ from pipeline.explain.values import FOLDER, INDEX
 from pipeline.labels.log import ReviewLog
 from pipeline.labels.runs import FinishedRun
 from pipeline.labels.values import Event, Reviewed, Status, What
-from pipeline.records import Quarantined, Reason
+from pipeline.reasons import Reason
+from pipeline.records import Quarantined
 from pipeline.report import make_page, render, write_report
 from pipeline.report.charts import BINS, HEIGHT, WIDTH, histogram
 from pipeline.report.differences import compare

@@ -17,7 +17,8 @@ from review.made_runs import RUN_FILE, Shown, draw, write_run
 from pipeline.app import SILENT
 from pipeline.evaluate import evaluate
 from pipeline.labels.runs import FinishedRun
-from pipeline.records import JsonObject, Quarantined, Reason
+from pipeline.reasons import Reason
+from pipeline.records import JsonObject, Quarantined
 from pipeline.report import write_report
 from pipeline.runfile import RunFile, load_run_file
 

@@ -15,7 +15,8 @@ from review.made_runs import HTML, Shown, draw, make_project, write_run
 
 from pipeline.errors import ReviewError
 from pipeline.labels.log import ReviewLog
-from pipeline.records import Quarantined, Reason
+from pipeline.reasons import Reason
+from pipeline.records import Quarantined
 from pipeline.review.database import open_database
 from pipeline.review.projection import dataset_name
 from pipeline.review.publish import publish

@@ -12,7 +12,8 @@ from drawn import FORMATS, encoded, scene
 from pipeline.config import InputConfig
 from pipeline.decoding import DecoderPool
 from pipeline.pixels import Decoded
-from pipeline.records import REASONS_OF_THE_BYTES, Quarantined
+from pipeline.reasons import REASONS_OF_THE_BYTES
+from pipeline.records import Quarantined
 from pipeline.scan import scan
 
 N_MUTANTS = 2000

@@ -22,7 +22,8 @@ from pipeline.config import InputConfig
 from pipeline.decoding import DecoderPool
 from pipeline.errors import AutolabelError, ImageRejectedError
 from pipeline.pixels import Decoded
-from pipeline.records import Reason, SourceFile
+from pipeline.reasons import Reason
+from pipeline.records import SourceFile
 
 SETTINGS = InputConfig(decode_workers=2)
 SLOW = pytest.mark.slow

@@ -28,7 +28,7 @@ from pipeline.config import InputConfig
 from pipeline.errors import ImageRejectedError
 from pipeline.pixels import Decoded, Note, colours, decode, has_wrong_extension
 from pipeline.pixels.containers import Kind
-from pipeline.records import REASONS_OF_THE_BYTES, Reason
+from pipeline.reasons import REASONS_OF_THE_BYTES, Reason
 
 FILES = {kind: encoded(scene(), kind, **options) for kind, options in FORMATS.items()}
 VARIANTS = {

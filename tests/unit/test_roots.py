@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ImageRejectedError
-from pipeline.records import Reason
+from pipeline.reasons import Reason
 from pipeline.roots import is_below, open_below, rejection_of
 
 

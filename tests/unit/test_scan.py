@@ -19,7 +19,8 @@ from pipeline import roots
 from pipeline import scan as scanning
 from pipeline.config import InputConfig
 from pipeline.errors import ConfigError
-from pipeline.records import Quarantined, Reason, SourceFile
+from pipeline.reasons import Reason
+from pipeline.records import Quarantined, SourceFile
 from pipeline.scan import scan
 
 FOLLOW = InputConfig(follow_links=True)

@@ -25,7 +25,7 @@ from pipeline.engines.fast_sam.interpolation import DeviceScan, Interpolator, Me
 from pipeline.engines.fast_sam.transfers import Download, copy_stream
 from pipeline.engines.fast_sam.workers import Workers
 from pipeline.errors import ImageRejectedError
-from pipeline.records import Reason
+from pipeline.reasons import Reason
 
 _SMALL_FRAME: Final = 256
 """Side in pixels up to which a model's products are too small for more than one core."""

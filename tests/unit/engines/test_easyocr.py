@@ -14,7 +14,8 @@ from PIL import Image
 
 from pipeline.config import EasyOcrConfig
 from pipeline.errors import ImageRejectedError, WeightsError
-from pipeline.records import Reason, RgbImage
+from pipeline.reasons import Reason
+from pipeline.records import RgbImage
 from pipeline.weights import ModelFiles
 
 pytestmark = pytest.mark.models

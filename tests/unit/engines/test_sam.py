@@ -14,7 +14,8 @@ import pytest
 from pipeline import rle
 from pipeline.config import SegmentAnythingConfig
 from pipeline.errors import ImageRejectedError, OutOfMemoryError, WeightsError
-from pipeline.records import Reason, RgbImage
+from pipeline.reasons import Reason
+from pipeline.records import RgbImage
 from pipeline.weights import ModelFiles
 
 pytestmark = pytest.mark.models

@@ -18,7 +18,8 @@ from pipeline.infer.clock import Clock
 from pipeline.infer.engines import Engines
 from pipeline.infer.lane import Lane
 from pipeline.infer.questions import Asked
-from pipeline.records import Reason, StageName
+from pipeline.reasons import Reason
+from pipeline.records import StageName
 from pipeline.runfile import Overrides, load_run_file
 
 

@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 from pipeline import rle
 from pipeline.errors import ImageRejectedError, OutOfMemoryError
 from pipeline.infer.questions import Asked, ask
-from pipeline.records import (
-    Box,
-    Failure,
-    Point,
-    Reason,
-    Region,
-    RegionVectors,
-    StageName,
-    TextSpan,
-)
+from pipeline.reasons import Reason
+from pipeline.records import Box, Failure, Point, Region, RegionVectors, StageName, TextSpan
 
 
 def asked(n: int) -> list[Asked]:

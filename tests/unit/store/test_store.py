@@ -16,17 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import StoreError
-from pipeline.records import (
-    Box,
-    ImageInfo,
-    Mask,
-    Point,
-    Reason,
-    Region,
-    RegionVectors,
-    StageName,
-    TextSpan,
-)
+from pipeline.reasons import Reason
+from pipeline.records import Box, ImageInfo, Mask, Point, Region, RegionVectors, StageName, TextSpan
 from pipeline.store import FindingStore, durable_write
 from pipeline.store.codecs import CODECS, PROMPT_CODEC, PromptVector, Rejection
 
