@@ -60,6 +60,9 @@ def running_server(port: int) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", *words]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  nothing foreign
     try:
+        # What is needed then takes seconds to load: as long as the server does the same.
+        from flows import automations, pool  # noqa: F401, PLC0415
+
         _await_health(url, process.poll)
         prepare()
         yield process

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-N_IMAGES = 300
+N_IMAGES = 180
 """Enough for a run that lasts until it is disturbed."""
 
 

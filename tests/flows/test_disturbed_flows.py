@@ -84,7 +84,8 @@ def test_a_run_that_lost_its_place_writes_nothing(
     assert finish(project) == undisturbed
 
 
-def test_two_runs_on_one_workspace_take_turns(server: Server, project: Path) -> None:
+def test_two_runs_on_one_workspace_take_turns(server: Server, tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", 6 * SHARD)
     words = ("-m", "flows.label", project, "--no-publish", "--shard-images", str(SHARD))
     both = [server.popen(*words, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(120) for process in both] == [0, 0]
