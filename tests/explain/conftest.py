@@ -41,7 +41,11 @@ def random_clip(tmp_path: Path) -> Callable[..., Any]:
     import torch
     from safetensors.torch import save_file
 
+    from pipeline.engines.lean import complete_open_clip
     from pipeline.engines.openclip import OpenClipEmbedder
+
+    # Whoever loaded open_clip before may have left timm out.
+    complete_open_clip()
 
     def build(vision: dict[str, Any], resize_mode: str = "squash") -> Any:
         torch.manual_seed(0)
