@@ -15,7 +15,7 @@ export FIFTYONE_DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export HF_HUB_OFFLINE = 1
 
-.PHONY: install demo test test-fast test-review browser check format lint types imports docs bench bench-short clean
+.PHONY: install demo test test-flows test-fast test-review browser check format lint types imports docs bench bench-short clean
 
 install: $(STAMP)
 
@@ -31,8 +31,11 @@ demo: install  ## label the sample scenes with the embedded models
 	$(BIN)/autolabel run configs/demo.yaml
 	$(BIN)/autolabel check workspace/demo/runs/latest/labels.coco.json --images data/samples/images
 
-test: install browser  ## all tests, slow ones included
-	$(PYTEST) tests
+test: install browser test-flows  ## all tests, slow ones included
+	$(PYTEST) tests --ignore=tests/flows
+
+test-flows: install browser  ## schedules, kills and pages: mostly waiting, so two at a time
+	$(PYTEST) tests/flows -n 2 --dist loadfile --no-loadscope-reorder
 
 test-review: install browser  ## tests against a real mongod and a real Chromium
 	$(PYTEST) tests/review tests/app

@@ -9,7 +9,7 @@ export        reviewed labels → training sets
 nightly       label → pull → export
 schedule      ``autolabel schedule``: a deployment, served here
 watch         ``autolabel watch``: a run when a folder has received images and is quiet again
-server        ``autolabel server``: a Prefect server, with its ``pool`` and ``automations``
+server        ``autolabel server``: ``prefect_server`` with its ``pool`` and ``automations``
 jobs          the runs that this process has open; ``fence`` keeps lost ones from writing
 tasks         what all tasks share: which errors are tried again, and how names look
 shown         what a person sees on a run's page: tables, pictures, links

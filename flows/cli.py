@@ -23,7 +23,7 @@ def server(
     """Start a Prefect server on this machine, with its own home and without telemetry."""
     from flows.server import running_server
 
-    out.print("starting the Prefect server; the first start takes half a minute")
+    out.print("starting the Prefect server; the first start takes a while")
     with running_server(port) as process:
         url = f"http://127.0.0.1:{port}"
         out.print(f"Prefect is at [bold]{url}[/]; Ctrl-C stops it")

@@ -27,8 +27,15 @@ def wait_for(what: Callable[[], Any], seconds: float = 60.0) -> Any:
     while time.monotonic() < until:
         if answer := what():
             return answer
-        time.sleep(0.1)
+        time.sleep(0.2)
     pytest.fail(f"not within {seconds} s")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def stop(process: subprocess.Popen[Any]) -> None:
@@ -41,43 +48,53 @@ def stop(process: subprocess.Popen[Any]) -> None:
 
 
 class Server:
-    """``autolabel server`` and its API."""
+    """``autolabel server`` and its API.
+
+    Args:
+        home: Of the server. One that runs there already, by another process, is used.
+
+    Attributes:
+        process: The command, where this object has started it; below it is Prefect's server.
+    """
 
     def __init__(self, home: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
         self.home = home
+        self.process: subprocess.Popen[bytes] | None = None
+        known = home / "port"
+        self.port = int(known.read_text()) if known.exists() else free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        # One for all questions: a client takes as long to make as ten of them to answer.
+        self.client = httpx.Client(base_url=f"{self.url}/api", timeout=60)
         self.env = {**os.environ, **HEARTBEAT, "PREFECT_HOME": str(home)}
         self.env |= {"PREFECT_API_URL": f"{self.url}/api"}
         self.env |= {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
         # Faster than a person needs it, so that tests wait less.
         self.env |= {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2"}
         self.env |= {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_WORKER_QUERY_SECONDS": "1"}
-        self.start()
+        if not known.exists():
+            self.start()
+            known.write_text(str(self.port))
 
     def start(self) -> None:
-        self.log = (self.home / "server.log").open("ab")
-        command = [sys.executable, "-m", "pipeline.cli", "server", "--port", str(self.port)]
-        self.process = subprocess.Popen(
-            command, env=self.env, stdout=self.log, stderr=self.log, start_new_session=True
-        )
         said = self.home / "server.log"
-        wait_for(lambda: b"Ctrl-C stops it" in said.read_bytes() or self.process.poll(), 120)
-        assert self.process.poll() is None, said.read_text()
+        command = [sys.executable, "-m", "pipeline.cli", "server", "--port", str(self.port)]
+        with said.open("wb") as log:
+            self.process = started = subprocess.Popen(
+                command, env=self.env, stdout=log, stderr=log, start_new_session=True
+            )
+        wait_for(lambda: b"Ctrl-C stops it" in said.read_bytes() or started.poll(), 120)
+        assert started.poll() is None, said.read_text()
 
     def kill(self) -> None:
         """SIGKILL to the command and to the server below it."""
+        assert self.process, "another process has started it"
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self.log.close()
-        (self.home / "server.log").unlink()
 
     def ask(self, path: str, **body: Any) -> httpx.Response:
         """Post to the API, again while it is busy (503), as clients of Prefect do."""
         for _ in range(5):
-            answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=60)
+            answer = self.client.post(path, json=body)
             if answer.status_code != 503:
                 break
             time.sleep(1)
@@ -101,7 +118,7 @@ class Server:
         return [run["state_name"] for run in self.runs_of(project)]
 
     def state(self, run: str) -> str:
-        answer = httpx.get(f"{self.url}/api/flow_runs/{run}", timeout=60).json()
+        answer = self.client.get(f"flow_runs/{run}").json()
         return str(answer["state"]["name"])
 
     def set_state(self, run: str, kind: str) -> None:

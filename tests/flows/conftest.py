@@ -1,4 +1,4 @@
-"""One server for all tests here, and gone afterwards."""
+"""One server for all tests here, in however many processes they run, and gone afterwards."""
 
 from __future__ import annotations
 
@@ -7,22 +7,64 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
+from filelock import FileLock
 from projects import labels_of, make_project, run_here
-from served import N_IMAGES, Server, stop
+from served import N_IMAGES, Server, stop, wait_for
 
 # Prefect reads its home when it is imported; the one of whoever runs the tests is not ours.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="autolabel-prefect-")
 atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 
+# pytest-xdist gives all processes of a run the same id.
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+HOME = Path(tempfile.gettempdir()) / f"autolabel-server-{RUN}"
+USER = HOME / f"{os.getpid()}.user"
+
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("prefect"))
-    yield running
-    stop(running.process)
-    running.log.close()
+def server() -> Iterator[Server]:
+    # The first process that needs it starts it, the others find it.
+    with FileLock(HOME / "lock"):
+        server = Server(HOME)
+    yield server
+    server.client.close()
+    if server.process:
+        wait_for(lambda: not others(), 1800)
+        stop(server.process)
+        shutil.rmtree(HOME)
+
+
+def others() -> list[Path]:
+    """Processes of this run of pytest that have tests left, or may have."""
+    users = set(HOME.glob("*.user")) - {USER}
+    return [user for user in users if psutil.pid_exists(int(user.stem))]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = [n for n, item in enumerate(items) if item.path.parent.name == "flows"]
+    ordered = sorted((items[n] for n in here), key=longest_first)
+    for n, item in zip(here, ordered, strict=True):
+        items[n] = item
+    served = [item for item in ordered if "server" in getattr(item, "fixturenames", ())]
+    for item in served:
+        item.add_marker(pytest.mark.slow)
+    if served:
+        HOME.mkdir(exist_ok=True)
+        USER.touch()  # before any test runs, as all processes collect first
+
+
+def longest_first(item: pytest.Item) -> int:
+    """Two processes are done together when the long files do not come last."""
+    long = ("test_worker", "test_schedules", "test_label_flow", "test_disturbed_flows")
+    return long.index(item.path.stem) if item.path.stem in long else len(long)
+
+
+def pytest_sessionfinish() -> None:
+    USER.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +79,3 @@ def chromium() -> str:
     if not found:
         pytest.skip("no chromium: apt-get install chromium, or name one in AUTOLABEL_CHROMIUM")
     return found
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent.name == "flows" and "server" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.slow)

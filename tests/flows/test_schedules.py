@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 from projects import block_image, make_project
@@ -73,6 +75,19 @@ def test_a_watched_folder_is_labelled_once_it_is_quiet(server: Server, project: 
     )["events"]
     mine = [event for event in events if event["payload"]["config"] == str(project)]
     assert len(mine) == len(list((project.parent / "ws/runs").glob("2*")))
+
+
+def test_a_server_that_has_started_may_use_all_cores(server: Server) -> None:
+    cores = os.sched_getaffinity(0)
+    words = f"server start --host 127.0.0.1 --port {server.port}"
+    (prefect,) = (
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if words in " ".join(process.info["cmdline"] or ())
+    )
+    threads = [thread.id for thread in prefect.threads()]
+    assert len(threads) > 1
+    assert all(os.sched_getaffinity(thread) == cores for thread in threads)
 
 
 def test_a_fresh_server_has_the_automation_and_its_times_are_safe(server: Server) -> None:

@@ -1,8 +1,4 @@
-"""The store in an S3 bucket, spoken to over HTTP: a local server of moto.
-
-Skipped where s3fs and moto are not installed, as in CI: s3fs wants an older botocore than the boto3
-that constraints.txt pins. In an environment of its own they run; docs/schedules.md says how.
-"""
+"""The store in an S3 bucket, spoken to over HTTP: a local server of moto."""
 
 from __future__ import annotations
 
