@@ -33,10 +33,13 @@ class Worker:
         self.server = server
         self.start()  # which takes as long as the deployment, and has its pool already
         words = ("-m", "prefect", "--no-prompt", "deploy", "--name", "demo")
+        # As from a service or a script, which change their folder but not this variable.
+        server.env["PWD"] = "/"
         deploying = server.popen(*words, cwd=ROOT, stdout=subprocess.DEVNULL)
         assert deploying.wait(120) == 0
         (found,) = server.post("deployments/filter", deployments={"name": {"any_": ["demo"]}})
         self.deployment = found["id"]
+        self.pull_steps = found["pull_steps"]
         # Its schedule would label the demo with real models, in this tree.
         server.post(f"deployments/{self.deployment}/pause_deployment")
 
@@ -91,6 +94,11 @@ def test_wrong_parameters_are_refused_before_there_is_a_run(worker: Worker) -> N
         answer = worker.request(**{"config": "run.yaml", **wrong})
         assert answer.status_code in (409, 422), wrong
     assert worker.requested() == before
+
+
+def test_a_deployment_runs_where_it_was_made(worker: Worker) -> None:
+    step = {"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}
+    assert worker.pull_steps == [step]
 
 
 def test_cancel_stops_within_15_seconds_and_the_next_run_goes_on(
