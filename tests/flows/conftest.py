@@ -23,6 +23,7 @@ atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
 HOME = Path(tempfile.gettempdir()) / f"autolabel-server-{RUN}"
 USER = HOME / f"{os.getpid()}.user"
+started: list[Server] = []
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +31,10 @@ def server() -> Iterator[Server]:
     # The first process that needs it starts it, the others find it.
     with FileLock(HOME / "lock"):
         server = Server(HOME)
+    if server.process:
+        started.append(server)
     yield server
     server.client.close()
-    if server.process:
-        wait_for(lambda: not others(), 1800)
-        stop(server.process)
-        shutil.rmtree(HOME)
 
 
 def others() -> list[Path]:
@@ -64,7 +63,14 @@ def longest_first(item: pytest.Item) -> int:
 
 
 def pytest_sessionfinish() -> None:
+    """Whoever has started the server stops it, when the others are done too."""
     USER.unlink(missing_ok=True)
+    for server in started:
+        wait_for(lambda: not others(), 1800)
+        assert server.process
+        stop(server.process)
+    if not others():
+        shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
