@@ -88,6 +88,7 @@ def watch(
     out.print(f"watching the image folders of {escape(str(config))}; Ctrl-C ends it")
 
     def start(path: Path) -> bool:
+        """Run the flow for new images; tells whether it completed."""
         return run_there(path, deployment) if deployment else run_here(path, words)
 
     watch_folders(config.absolute(), Watch(quiet), every, start)

@@ -90,6 +90,7 @@ def review(
         os.environ["AUTOLABEL_REVIEWER"] = reviewer
 
     def opened(here: Opened) -> None:
+        """Say where the App is, once it answers."""
         _print_opened(here, remote=remote)
 
     door = Door(address, port, browser and not remote, any_address)

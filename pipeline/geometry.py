@@ -97,6 +97,7 @@ def order_quad(points: Sequence[Point]) -> Quad:
     x, y = math.fsum(p.x for p in points) / 4, math.fsum(p.y for p in points) / 4
 
     def turn(point: Point) -> tuple[float, float, float]:
+        """Order points by angle around the centre; of equal angles by place."""
         return math.atan2(point.y - y, point.x - x), point.x, point.y
 
     ring = sorted(points, key=turn)

@@ -145,6 +145,11 @@ class _Reader:
         self.n_nodes = 0
 
     def read(self) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+        """Read the file; gives its tree, and the line of each key.
+
+        Raises:
+            ConfigError: It is no mapping, or is at fault; all faults are named.
+        """
         node = self._compose()
         if not isinstance(node, MappingNode):
             raise ConfigError(f"{self.path}: expected a mapping of keys, see configs/demo.yaml")

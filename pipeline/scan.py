@@ -127,6 +127,7 @@ class _Walk:
             self._enter(folder[:-1])
 
         def names() -> list[bytes]:
+            """List a folder; names of folders end with a slash."""
             with os.scandir(self._full(folder)) as entries:
                 return [
                     folder + entry.name + (b"/" if _is_folder(entry, follow) else b"")

@@ -143,6 +143,11 @@ class _Reader:
         self.at = "the document"
 
     def coco(self, document: JsonObject) -> Truth:
+        """Read a COCO document.
+
+        Raises:
+            EvaluationError: An annotation refers to nothing.
+        """
         names = {entry["id"]: str(entry["name"]) for entry in document["categories"]}
         parts = self._images(document["images"])
         for entry in document.get("annotations", []):
@@ -165,6 +170,7 @@ class _Reader:
         )
 
     def coco_text(self, document: JsonObject) -> Truth:
+        """Read a COCO-Text document."""
         parts = self._images(document["imgs"].values())
         for key, entry in document["anns"].items():
             self.at = f"annotation {key!r}"

@@ -149,6 +149,7 @@ class _Images:
         self._names: dict[str, str] = {}
 
     def check(self, section: list[object]) -> dict[int, Frame | None]:
+        """Report faults of the images; gives the frame of each id, None where it is unknown."""
         frames: dict[int, Frame | None] = {}
         for where, entry in entries(section, "images", self._report):
             ident = entry.get("id")

@@ -44,16 +44,19 @@ class _Reader:
         self.problems: list[str] = []
 
     def constant(self, name: str) -> float:
+        """Report NaN and the infinities, which Python reads and JSON does not know."""
         self.problems.append(f"{name} is no JSON number")
         return float(name)
 
     def number(self, digits: str) -> float:
+        """Read a number with a point or an exponent; report one beyond float64."""
         value = float(digits)
         if not math.isfinite(value):
             self.problems.append(f"{digits[:40]} is too large for a number")
         return value
 
     def object(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        """Make a dict of the pairs of an object; report keys that are there twice."""
         value = dict(pairs)
         if len(value) != len(pairs):
             times = Counter(key for key, _ in pairs)

@@ -192,11 +192,13 @@ class _Lines:
         self._separator = b"\n"
 
     def append(self, lines: Sequence[bytes]) -> None:
+        """Add entries, one line each, without their separators."""
         for line in lines:
             self._file.write(self._separator + line)
             self._separator = b",\n"
 
     def copy_to(self, target: IO[bytes]) -> None:
+        """Write all lines, with a line break at their end."""
         if self._separator != b"\n":
             self._file.write(b"\n")
         self._file.seek(0)

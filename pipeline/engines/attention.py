@@ -139,6 +139,7 @@ def _own(visual: Any) -> Tower | None:  # noqa: ANN401
         reads = "pool" if visual.attn_pool_contrastive is None and reads == "first" else None
 
     def dense(tokens: Tensor) -> Tensor:
+        """Read (N, C) patch tokens as the tower reads its pooled one; gives (N, D)."""
         # Twice the same token: the first, the mean of all but the first, or what attention makes
         # of both: however the tower reads its tokens, it reads this one.
         pooled, _ = visual._pool(tokens[:, None].expand(-1, 2, -1))  # noqa: SLF001
@@ -159,6 +160,7 @@ def _timm(visual: Any) -> Tower | None:  # noqa: ANN401
         return None
 
     def dense(tokens: Tensor) -> Tensor:
+        """Read (N, C) patch tokens as if each were what the head pools; gives (N, D)."""
         copies = tokens[:, None].expand(-1, prefix + 1, -1)
         vectors: Tensor = visual.head(trunk.forward_head(trunk.norm(copies)))
         return vectors

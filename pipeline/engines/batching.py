@@ -87,6 +87,7 @@ def run_in_chunks(
         start = len(answers)
 
         def attempt(n: int, start: int = start) -> Sequence[ResultT]:
+            """Ask about n items from the start of this chunk."""
             return forward(items[start : start + n], n)
 
         chunk, size = shrinking(size, attempt, free)

@@ -132,10 +132,12 @@ class _Reader(easyocr.Reader):  # type: ignore[misc]  # the library is untyped
         return [word for words in read for word in words]
 
     def getDetectorPath(self, detect_network: str) -> None:  # noqa: N802  overrides the library's
+        """Take the name of the network; no file is looked for, as the detector is ours."""
         self.detect_network = detect_network
         self.get_textbox = get_textbox
 
     def initDetector(self, detector_path: None) -> nn.Module:  # noqa: N802, ARG002  as above
+        """Give the detector of the folder, on the device of the reader."""
         return self._own_detector.to(self.device).eval()
 
 
@@ -190,6 +192,11 @@ def _watched(detector: nn.Module) -> nn.Module:
     """Raise when the detector answers with NaN, in which the library would find no text."""
 
     def check(_module: nn.Module, _inputs: object, outputs: tuple[Tensor, Tensor]) -> None:
+        """Refuse the image when a score is not finite.
+
+        Raises:
+            ImageRejectedError: The detector answered with NaN.
+        """
         if not bool(torch.isfinite(outputs[0]).all()):
             raise ImageRejectedError(Reason.NAN_OUTPUT, "the text detector answered with NaN")
 

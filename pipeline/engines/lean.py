@@ -74,6 +74,7 @@ class _Later(ModuleType):
 
 def _asking(name: str) -> Callable[..., bool]:
     def ask(*args: object) -> bool:
+        """Load the real module and ask its function."""
         return bool(getattr(_real(name), _QUESTION)(*args))
 
     return ask

@@ -86,6 +86,7 @@ def _threads_that_sleep() -> Iterator[None]:
     usual = library._init_sess_opts  # noqa: SLF001
 
     def sleeping(settings: Any) -> Any:  # noqa: ANN401  untyped
+        """Make the usual session options, but with threads that sleep while they wait."""
         options = usual(settings)
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return options

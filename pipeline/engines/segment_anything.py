@@ -261,6 +261,7 @@ def _encode_in(model: Any, device: Device, precision: Precision) -> None:  # noq
     forward = model.image_encoder.forward
 
     def encode(image: Tensor) -> Tensor:
+        """Encode in that precision; features come out as float32."""
         with autocast(device, precision):
             features: Tensor = forward(image)
         return features.float()
@@ -273,6 +274,11 @@ def _watch_for_nan(generator: Any) -> None:  # noqa: ANN401  untyped
     predict = generator.predictor.predict_torch
 
     def checked(*args: Any, **options: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
+        """Predict; refuse the image when a predicted IoU is not finite.
+
+        Raises:
+            ImageRejectedError: The model answered with NaN.
+        """
         masks, scores, logits = predict(*args, **options)
         if not bool(torch.isfinite(scores).all()):
             raise ImageRejectedError(Reason.NAN_OUTPUT, "the model's predicted IoU is NaN")
@@ -286,6 +292,7 @@ def _count_masks(generator: Any, counts: list[int]) -> None:  # noqa: ANN401  un
     process = generator._process_crop  # noqa: SLF001  the library's own step
 
     def counted(*args: Any) -> Any:  # noqa: ANN401
+        """Process a crop and note how many masks it gave."""
         found = process(*args)
         counts.append(len(found["rles"]))
         return found

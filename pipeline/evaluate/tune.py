@@ -234,6 +234,7 @@ def _present(policy: PolicyConfig) -> Callable[[str, str], float]:
     general = {_REGION: policy.regions.threshold, _TAG: policy.tags.threshold}
 
     def threshold(name: str, key: str) -> float:
+        """Give a class's own threshold, or the general one."""
         value: float | None = getattr(own.get(name), key, None)
         return general[key] if value is None else value
 

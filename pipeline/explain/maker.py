@@ -46,10 +46,12 @@ class _Target:
 
     @property
     def kind(self) -> str:
+        """Which kind of label the map explains; ``WORDS`` where it explains words."""
         return WORDS if self.label is None else self.label.content.kind.value
 
     @property
     def label_id(self) -> str | None:
+        """Id of the label that is explained; None for words."""
         return None if self.label is None else self.label.id
 
 

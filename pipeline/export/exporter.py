@@ -100,6 +100,11 @@ class _Export:
         self._review = review_state(run.config.workspace)
 
     def write(self) -> ExportReport:
+        """Write the training set; the folder appears when it is whole.
+
+        Raises:
+            ExportError: No image is selected, or the folder cannot be written.
+        """
         examples = list(self._selection.examples())
         if not examples:
             raise ExportError(

@@ -85,6 +85,7 @@ def grouped(keys: Iterable[str], pairs: Iterable[tuple[str, str]]) -> list[list[
     parent = {key: key for key in keys}
 
     def root(key: str) -> str:
+        """Find what stands for the group of a key, and shorten the way to it."""
         while parent[key] != key:
             parent[key] = parent[parent[key]]
             key = parent[key]

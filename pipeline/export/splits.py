@@ -92,6 +92,7 @@ def _rarest_first(groups: Sequence[Sequence[Member]]) -> list[Sequence[Member]]:
     times = Counter(name for group in groups for member in group for name in member.classes)
 
     def turn(group: Sequence[Member]) -> tuple[int, str, int, str]:
+        """Order groups: rarest class first, then the largest, then by hash."""
         names = {name for member in group for name in member.classes}
         rarest = min(((times[name], name) for name in names), default=(len(groups) + 1, ""))
         chance = hashlib.sha256(group[0].key.encode()).hexdigest()
@@ -113,6 +114,7 @@ class _Desire:
         }
 
     def take(self, members: Sequence[Member], split: str) -> None:
+        """Note that these images went to a split."""
         self._images[split] -= len(members)
         for member in members:
             for label in member.classes:
@@ -125,6 +127,7 @@ class _Desire:
         rarest = min(labels, key=lambda label: (wanted[label], label), default=None)
 
         def need(split: str) -> tuple[float, float, str]:
+            """Measure how much a split lacks; of equal ones the hash decides."""
             lack = 0.0 if rarest is None else self._classes[split][rarest]
             chance = hashlib.sha256(f"{split} {group[0].key}".encode()).hexdigest()
             return round(lack, 9), round(self._images[split], 9), chance

@@ -230,6 +230,7 @@ def _around(words: Sequence[Word], direction: Point) -> Quad:
     left, right, top, bottom = min(along), max(along), min(across), max(across)
 
     def point(u: float, v: float) -> Point:
+        """Turn the line's own coordinates into the image's, in pixels."""
         return Point(u * x - v * y, u * y + v * x)
 
     return point(left, top), point(right, top), point(right, bottom), point(left, bottom)

@@ -86,6 +86,7 @@ class _Nest:
         self.within = lies_in(self.named, self.overlaps, self.containment)
 
     def settle(self, at: int, own: Verdict) -> Verdict:
+        """Decide what a region is beside those that it lies in or holds: group, part, or whole."""
         members = self._members(at)
         if members:
             self.groups.add(at)

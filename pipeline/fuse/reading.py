@@ -36,6 +36,7 @@ class _Block:
 
     @property
     def middle(self) -> float:
+        """Half way between top and bottom, in pixels."""
         return (self.top + self.bottom) / 2
 
 

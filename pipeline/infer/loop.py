@@ -165,6 +165,7 @@ class _Loop:
             self._load(StageName.READ)
 
         def read() -> None:
+            """Ask the reader about one image after the other, until the lane is stopped."""
             for work in asked:
                 if lane.stopped:
                     return

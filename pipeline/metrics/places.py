@@ -153,6 +153,7 @@ class _Free:
             self.take(one.found, one.truth)
 
     def take(self, found: Iterable[int], truth: Iterable[int]) -> Group:
+        """Make a group of these and take them out of what is free."""
         taken = Group(tuple(map(int, found)), tuple(map(int, truth)))
         self.found[list(taken.found)] = False
         self.truth[list(taken.truth)] = False

@@ -87,6 +87,7 @@ def review(
         here = Opened(_url(door.address, port, report.dataset), port, report)
 
         def ready() -> None:
+            """Tell the caller, and open a browser where there is a screen."""
             opened(here)
             if door.browser and _has_screen():
                 webbrowser.open(here.url)

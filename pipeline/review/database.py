@@ -72,18 +72,22 @@ class _Home:
 
     @property
     def data(self) -> Path:
+        """Folder of mongod's data."""
         return self.folder / "db"
 
     @property
     def state(self) -> Path:
+        """Where and as which process mongod is running (JSON)."""
         return self.folder / "mongod.json"
 
     @property
     def log(self) -> Path:
+        """Log of mongod."""
         return self.folder / "mongod.log"
 
     @property
     def users(self) -> Path:
+        """Lock file that all users of the mongod share."""
         return self.folder / "users.lock"
 
 

@@ -106,6 +106,7 @@ def _host(value: str) -> str:
 
 def _with_headers(send: Send) -> Send:
     async def sending(message: Message) -> None:
+        """Pass a message on; where an answer starts, with our headers."""
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
         await send(message)

@@ -92,10 +92,12 @@ class _Draft:
 
     @property
     def frame(self) -> tuple[int, int]:
+        """Height and width in pixels."""
         return self.canvas.shape[0], self.canvas.shape[1]
 
     @property
     def short_side(self) -> int:
+        """The shorter of height and width, in pixels."""
         return min(self.frame)
 
 

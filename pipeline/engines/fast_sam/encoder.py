@@ -141,6 +141,7 @@ def _head_by_head(
     """
 
     def attend(head: int) -> Tensor:
+        """Attend with one head, by its number."""
         return _one_head(q[0, head], k[0, head], v[0, head], down, across)
 
     return torch.stack(workers.map(attend, range(q.shape[1])))[None]

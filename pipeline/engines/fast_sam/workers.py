@@ -68,6 +68,7 @@ def _pool(count: int) -> ThreadPoolExecutor:
     before = torch.get_num_threads()
 
     def begin() -> None:
+        """Set torch to one thread in a thread of the pool, and wait for the others."""
         torch.get_num_threads()  # or the first product would overwrite what is set here
         torch.set_num_threads(1)  # for this thread, but also for those that begin later
         begun.wait()

@@ -43,6 +43,7 @@ class _Operator(foo.Operator):  # type: ignore[misc]
 
     @property
     def config(self) -> Any:  # noqa: ANN401
+        """How FiftyOne lists and starts the operator."""
         return foo.OperatorConfig(
             name=self.NAME,
             label=self.LABEL,
@@ -52,6 +53,7 @@ class _Operator(foo.Operator):  # type: ignore[misc]
         )
 
     def resolve_placement(self, ctx: Any) -> Any:  # noqa: ANN401, ARG002
+        """Put the operator's button where it belongs."""
         button = types.Button(label=self.LABEL, icon=self.ICON, prompt=self.ASKS)
         return types.Placement(self.PLACE, button)
 
